@@ -1,0 +1,67 @@
+"""Sentences that list the objects in a picture, as the paper makes them from panoptic labels (appendix A.1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tr2m_plugin.errors import require
+
+if TYPE_CHECKING:
+    import inflect
+
+
+@lru_cache(maxsize=1)
+def _english() -> inflect.engine:
+    return require("inflect", "to write object lists", "data").engine()
+
+
+def join_phrases(phrases: Sequence[str]) -> str:
+    """Joins phrases as English does: "a", "a and b", "a, b, and c"."""
+    if len(phrases) < 3:
+        return " and ".join(phrases)
+    return ", ".join(phrases[:-1]) + f", and {phrases[-1]}"
+
+
+@lru_cache(maxsize=4096)
+def count_phrase(label: str, count: int) -> str:
+    """ "a chair", "an oven", "two traffic lights".
+
+    Args:
+        label: singular name of the object.
+        count: how many, at least one.
+    """
+    english = _english()
+    if count == 1:
+        return english.a(label)
+    return f"{english.number_to_words(count)} {english.plural_noun(label, count)}"
+
+
+def count_phrases(labels: Sequence[str]) -> list[str]:
+    """One phrase per distinct label, in order of first appearance."""
+    return [count_phrase(label, count) for label, count in Counter(labels).items()]
+
+
+def object_sentences(labels: Sequence[str], n: int = 5, seed: int = 0) -> list[str]:
+    """Sentences of the form "An image with a wall, two chairs, and a table.".
+
+    The recipe is the one RSA describes for its published captions (Zeng et al., "RSA: Resolving Scale Ambiguities
+    in Monocular Depth Estimators through Language Descriptions", 2024) in plain English: whole labels, "an" where
+    it belongs.
+
+    Args:
+        labels: one label per object; repeated labels are counted.
+        n: number of sentences, each with the objects in another order. Default: 5.
+        seed: of the shuffles. Default: 0.
+
+    Returns:
+        `n` sentences; "An image." when there are no labels.
+    """
+    if not labels:
+        return ["An image."] * n
+    rng = np.random.default_rng(seed)
+    return [f"An image with {join_phrases(count_phrases(rng.permutation(labels).tolist()))}." for _ in range(n)]

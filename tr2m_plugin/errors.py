@@ -1,0 +1,43 @@
+"""The errors this package raises on purpose: each says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class TR2MError(Exception):
+    """Base of all errors of this package; the command line prints it in one line and exits with status 2."""
+
+
+class InputError(TR2MError, ValueError):
+    """A file, folder, table or setting is not what it should be."""
+
+
+class UnsafeCheckpointError(InputError):
+    """A checkpoint holds something else than weights and training state, possibly code."""
+
+
+class MissingExtraError(TR2MError, ImportError):
+    """A package of an optional extra is not installed."""
+
+
+def require(module: str, purpose: str, extra: str) -> ModuleType:
+    """Imports an optional dependency.
+
+    Args:
+        module: name of the module.
+        purpose: what it is needed for, as in "to read tables".
+        extra: the extra of `tr2m_plugin` that installs it.
+
+    Raises:
+        MissingExtraError: it is not installed; the message names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"{module} is not installed; it is needed {purpose}: pip install 'tr2m_plugin[{extra}]'"
+        ) from error
