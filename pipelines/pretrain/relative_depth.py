@@ -45,7 +45,9 @@ def build_model() -> DepthAnythingForDepthEstimation:
         head_hidden_size=16,
         patch_size=14,
     )
-    return DepthAnythingForDepthEstimation(config)
+    model = DepthAnythingForDepthEstimation(config)
+    torch.nn.init.constant_(model.head.conv3.bias, 0.3)  # the head ends in a ReLU, which must not start dead
+    return model
 
 
 def normalize(inverse: Tensor) -> Tensor:

@@ -1,0 +1,116 @@
+"""Confident pseudo metric depth: relative depth aligned to the truth, where that fits well (paper, eq. 5-6 and 10-12)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.losses.silog import at_least_float32, image_mean, scale_invariant_log, valid_depth
+from tr2m_plugin.registry import MODELS
+
+Space = Literal["disparity", "depth"]
+
+
+class PseudoDepth(NamedTuple):
+    """What `confident_pseudo_depth` returns.
+
+    Attributes:
+        depth: pseudo depth, (B, 1, H, W), zero where there is none.
+        delta1: share of measured pixels within a factor of 1.25 of the truth, (B,).
+        confident: images whose delta1 exceeds the threshold, (B,) bool.
+    """
+
+    depth: Tensor
+    delta1: Tensor
+    confident: Tensor
+
+
+def fit_scale_shift(
+    relative: Tensor, target: Tensor, valid: Tensor | None = None, space: Space = "disparity"
+) -> tuple[Tensor, Tensor]:
+    """Least-squares scale α and shift β per image, in closed form (paper, eq. 12).
+
+    Args:
+        relative: relative depth, (B, 1, H, W), disparity-like.
+        target: true depth, (B, 1, H, W); zero, negative or not finite means no measurement.
+        valid: further restricts the pixels, (B, 1, H, W) bool. Default: all.
+        space: `disparity` fits α·relative + β to 1 / target, as eq. 3 uses relative depth; `depth` fits it to
+            the target, as eq. 5 is written. Default: disparity.
+
+    Returns:
+        α and β, (B,) each. Where relative depth does not vary, α is zero and β the mean; both are zero for an image
+        without a valid pixel.
+    """
+    if space not in ("disparity", "depth"):
+        raise InputError(f"space must be 'disparity' or 'depth', not {space!r}")
+    mask = valid_depth(target, valid) & torch.isfinite(relative)
+    relative, target = at_least_float32(relative), at_least_float32(target)
+    x = torch.where(mask, relative, 0)
+    y = torch.where(mask, target, 1)
+    y = 1 / y if space == "disparity" else y
+    mean_x, mean_y = image_mean(x, mask), image_mean(y, mask)
+    # Centred, which is eq. 12 without its cancellation in float32.
+    dx, dy = x - mean_x[:, None, None, None], y - mean_y[:, None, None, None]
+    variance, covariance = image_mean(dx * dx, mask), image_mean(dx * dy, mask)
+    varies = variance > torch.finfo(variance.dtype).eps * mean_x.square()
+    alpha = torch.where(varies, covariance / torch.where(varies, variance, 1), 0)
+    return alpha, mean_y - alpha * mean_x
+
+
+def confident_pseudo_depth(
+    relative: Tensor,
+    target: Tensor,
+    valid: Tensor | None = None,
+    threshold: float = 0.8,
+    space: Space = "disparity",
+) -> PseudoDepth:
+    """Relative depth brought to the true scale, and whether it deserves to be learned from (paper, eq. 5-6).
+
+    Pixels beyond the farthest measurement of their image get no pseudo depth: in disparity space the sky would
+    otherwise land at any distance.
+
+    Args:
+        relative: relative depth, (B, 1, H, W).
+        target: true depth, (B, 1, H, W); zero, negative or not finite means no measurement.
+        valid: further restricts the measured pixels, (B, 1, H, W) bool. Default: all.
+        threshold: ρ, which the paper does not state. Default: 0.8.
+        space: of the fit, see `fit_scale_shift`. Default: disparity.
+    """
+    mask = valid_depth(target, valid)
+    alpha, beta = fit_scale_shift(relative, target, valid, space)
+    line = alpha[:, None, None, None] * at_least_float32(relative) + beta[:, None, None, None]
+    usable = torch.isfinite(line) & (line > torch.finfo(line.dtype).tiny)
+    depth = torch.where(usable, line, 1)
+    depth = 1 / depth if space == "disparity" else depth
+    ratio = torch.where(mask, target.to(depth.dtype), 1) / depth
+    good = usable & (torch.maximum(ratio, 1 / ratio) < 1.25)
+    delta1 = image_mean(good.to(depth.dtype), mask)
+    farthest = torch.where(mask, target.to(depth.dtype), 0).amax((1, 2, 3), keepdim=True)
+    return PseudoDepth(torch.where(usable & (depth <= farthest), depth, 0), delta1, delta1 > threshold)
+
+
+@MODELS.register_module()
+class PseudoDepthLoss(nn.Module):
+    """L_tp-si: the scale-invariant log loss against confident pseudo depth (paper, eq. 6).
+
+    Args:
+        threshold: ρ. Default: 0.8.
+        space: of the fit. Default: disparity.
+        lam: λ of eq. 4. Default: 0.15.
+        loss_weight: weight in the total loss. Default: 0.5.
+    """
+
+    def __init__(
+        self, threshold: float = 0.8, space: Space = "disparity", lam: float = 0.15, loss_weight: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.threshold, self.space, self.lam, self.loss_weight = threshold, space, lam, loss_weight
+
+    def forward(self, pred: Tensor, relative: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+        with torch.no_grad():
+            pseudo = confident_pseudo_depth(relative, target, valid, self.threshold, self.space)
+        confident = pseudo.confident[:, None, None, None].expand_as(pseudo.depth)
+        return self.loss_weight * scale_invariant_log(pred, pseudo.depth, confident, self.lam)

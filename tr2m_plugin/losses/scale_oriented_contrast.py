@@ -1,0 +1,158 @@
+"""Scale-oriented contrast: features of pixels at similar depth attract, others repel (paper, eq. 7-8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.losses.silog import at_least_float32, valid_depth
+from tr2m_plugin.registry import MODELS
+
+Reduction = Literal["sum", "mean"]
+
+
+def depth_classes(
+    depth: Tensor, num_classes: int = 20, depth_range: tuple[float, float] | None = None
+) -> Tensor:
+    """Classes of depth, evenly spaced between the nearest and the farthest pixel (paper, eq. 7).
+
+    Y = round((d_max − D) / (d_max − d_min) · |C|), which gives |C| + 1 classes, the nearest pixel in class |C|.
+
+    Args:
+        depth: (B, ...); zero, negative or not finite means no measurement.
+        num_classes: |C|. Default: 20.
+        depth_range: (d_min, d_max) for all images; depths outside it fall into the end classes. Default: each image's
+            own.
+
+    Returns:
+        int64, the shape of `depth`, in 0..num_classes; −1 where there is no measurement, and throughout an image
+        whose depths are all equal.
+    """
+    mask = valid_depth(depth)
+    depth = at_least_float32(depth)
+    shape = (-1, *[1] * (depth.ndim - 1))
+    if depth_range is None:
+        low = torch.where(mask, depth, torch.inf).flatten(1).amin(1).view(shape)
+        high = torch.where(mask, depth, -torch.inf).flatten(1).amax(1).view(shape)
+    else:
+        low, high = (depth.new_full((1,), limit).view(shape) for limit in depth_range)
+    mask = mask & (high > low)
+    share = (high - torch.where(mask, depth, high)) / torch.where(high > low, high - low, 1)
+    classes = torch.round(share * num_classes).clamp(0, num_classes)
+    return torch.where(mask, torch.nan_to_num(classes), -1).long()
+
+
+def reduce_classes(classes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Class map (B, H, W) at a feature map's size (B, h, w): each cell takes its nearest measured pixel's class.
+
+    The largest class is the nearest depth and −1 the smallest value, so this is max pooling; sparse depth loses
+    no cell that holds a measurement.
+    """
+    return F.adaptive_max_pool2d(classes[:, None].float(), size)[:, 0].long()
+
+
+def scale_oriented_contrast(
+    query: Tensor,
+    keys: Sequence[Tensor],
+    query_classes: Tensor,
+    key_classes: Sequence[Tensor],
+    num_classes: int = 20,
+    negative_reduction: Reduction = "sum",
+) -> Tensor:
+    """−log( exp(S_p) / (exp(S_p) + exp(S_n)) ), mean over query pixels and images (paper, eq. 8).
+
+    S_p is a query's mean cosine similarity to the key pixels of its own class, pooled over the key maps; S_n sums, over
+    the key maps, its mean similarity to the pixels of other classes. Both means are linear in the keys, so class
+    sums replace the matrix of all pairs: exact, and linear in the number of pixels.
+
+    Args:
+        query: features, (B, N, D).
+        keys: key maps of features, (B, M, D) each; gradients do not flow into them.
+        query_classes: `depth_classes` of the query pixels, (B, N); −1 is left out.
+        key_classes: those of each key map, (B, M).
+        num_classes: |C|; classes run from 0 to |C|. Default: 20.
+        negative_reduction: `sum` or `mean` of the negative similarities over the key maps. Default: sum.
+
+    Returns:
+        A scalar. A query pixel counts when the keys hold its class and another one; an image without such a pixel
+        contributes zero.
+    """
+    if negative_reduction not in ("sum", "mean"):
+        raise InputError(f"negative_reduction must be 'sum' or 'mean', not {negative_reduction!r}")
+    with torch.autocast(query.device.type, enabled=False):
+        query = F.normalize(at_least_float32(query), dim=-1)
+        batch, _, width = query.shape
+        own = query_classes.clamp(min=0)
+        positive_sum = query.new_zeros(batch, num_classes + 1, width)
+        positive_count = query.new_zeros(batch, num_classes + 1)
+        negative = query.new_zeros(query.shape[:2])
+        maps_with_negatives = query.new_zeros(query.shape[:2])
+        for key, classes in zip(keys, key_classes, strict=True):
+            key = F.normalize(key.detach().to(query.dtype), dim=-1)
+            key = key * (classes >= 0)[..., None]
+            index = classes.clamp(min=0)
+            sums = torch.zeros_like(positive_sum).scatter_add_(1, index[..., None].expand_as(key), key)
+            counts = torch.zeros_like(positive_count).scatter_add_(1, index, (classes >= 0).to(key.dtype))
+            others = counts.sum(1, keepdim=True) - counts
+            # Mean of the keys outside each class: the total minus the class, over what is left.
+            outside = (sums.sum(1, keepdim=True) - sums) / others.clamp(min=1)[..., None]
+            negative = negative + _by_class(query, outside, own)
+            maps_with_negatives = maps_with_negatives + (others.gather(1, own) > 0)
+            positive_sum, positive_count = positive_sum + sums, positive_count + counts
+        inside = positive_sum / positive_count.clamp(min=1)[..., None]
+        positive = _by_class(query, inside, own)
+        if negative_reduction == "mean":
+            negative = negative / maps_with_negatives.clamp(min=1)
+        counted = (query_classes >= 0) & (positive_count.gather(1, own) > 0) & (maps_with_negatives > 0)
+        loss = torch.where(counted, F.softplus(negative - positive), 0)
+        return (loss.sum(1) / counted.sum(1).clamp(min=1)).mean()
+
+
+def _by_class(query: Tensor, per_class: Tensor, classes: Tensor) -> Tensor:
+    """Similarity of every query pixel (B, N, D) to its own class's vector (B, C, D), (B, N)."""
+    return (query @ per_class.transpose(1, 2)).gather(2, classes[..., None])[..., 0]
+
+
+@MODELS.register_module()
+class ScaleOrientedContrastLoss(nn.Module):
+    """`scale_oriented_contrast` between feature maps, with classes made from depth maps.
+
+    Args:
+        num_classes: |C| of eq. 7. Default: 20.
+        negative_reduction: `sum` or `mean` over the key maps. Default: sum.
+        depth_range: (d_min, d_max) of eq. 7 for all images. Default: each image's own.
+        loss_weight: weight in the total loss. Default: 0.1.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 20,
+        negative_reduction: Reduction = "sum",
+        depth_range: tuple[float, float] | None = None,
+        loss_weight: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.num_classes, self.negative_reduction = num_classes, negative_reduction
+        self.depth_range, self.loss_weight = depth_range, loss_weight
+
+    def forward(self, query: Tensor, keys: Sequence[Tensor], depth: Tensor, key_depths: Sequence[Tensor]) -> Tensor:
+        """Contrast of a query map (B, D, h, w) with key maps of its shape; depths are (B, 1, H, W)."""
+        size = query.shape[-2:]
+
+        def classes(d: Tensor) -> Tensor:
+            return reduce_classes(depth_classes(d[:, 0], self.num_classes, self.depth_range), size).flatten(1)
+
+        loss = scale_oriented_contrast(
+            query.flatten(2).transpose(1, 2),
+            [key.flatten(2).transpose(1, 2) for key in keys],
+            classes(depth),
+            [classes(d) for d in key_depths],
+            self.num_classes,
+            self.negative_reduction,
+        )
+        return self.loss_weight * loss

@@ -1,0 +1,77 @@
+"""Scale-invariant logarithmic loss (Eigen et al., 2014; paper, eq. 4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tr2m_plugin.registry import MODELS
+
+
+def valid_depth(target: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Where a depth map holds a measurement: finite, above zero and, where given, inside `valid`."""
+    measured = torch.isfinite(target) & (target > 0)
+    return measured if valid is None else measured & valid
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision becomes float32, float64 stays."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def image_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the masked pixels of each image, zero where there are none, (B,)."""
+    values = torch.where(mask, values, 0).flatten(1)
+    return values.sum(1) / mask.flatten(1).sum(1).clamp(min=1)
+
+
+def scale_invariant_log(
+    pred: Tensor,
+    target: Tensor,
+    valid: Tensor | None = None,
+    lam: float = 0.15,
+    sqrt: bool = False,
+    scale: float = 1.0,
+    eps: float = 1e-6,
+) -> Tensor:
+    """mean(ε²) − λ · mean(ε)² with ε = log pred − log target, per image, then mean over the batch (paper, eq. 4).
+
+    Args:
+        pred: predicted depth, (B, 1, H, W), positive.
+        target: true depth in the same unit, (B, 1, H, W); zero, negative or not finite means no measurement.
+        valid: further restricts the pixels, (B, 1, H, W) bool. Default: all.
+        lam: λ, between 0 (plain log RMSE) and 1 (scale invariant). Default: 0.15.
+        sqrt: takes the square root per image, as NeWCRFs does. Default: False.
+        scale: factor on the result; NeWCRFs uses 10. Default: 1.
+        eps: smallest prediction, and smallest variance under the root. Default: 1e-6.
+
+    Returns:
+        A scalar, in float32 at least; an image without a valid pixel contributes zero.
+    """
+    mask = valid_depth(target, valid)
+    pred, target = at_least_float32(pred), at_least_float32(target)
+    # Masked pixels are replaced before the logarithm: a NaN there would survive multiplication by zero.
+    error = torch.log(torch.where(mask, pred, 1).clamp(min=eps)) - torch.log(torch.where(mask, target, 1))
+    loss = image_mean(error.square(), mask) - lam * image_mean(error, mask).square()
+    if sqrt:
+        loss = torch.where(loss > eps, loss, eps).sqrt() * mask.flatten(1).any(1)
+    return scale * loss.mean()
+
+
+@MODELS.register_module()
+class SILogLoss(nn.Module):
+    """`scale_invariant_log` as a module.
+
+    Args:
+        lam: λ of eq. 4. Default: 0.15.
+        sqrt: square root per image. Default: False.
+        scale: factor before the weight. Default: 1.
+        loss_weight: weight in the total loss. Default: 1.
+    """
+
+    def __init__(self, lam: float = 0.15, sqrt: bool = False, scale: float = 1.0, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.lam, self.sqrt, self.scale, self.loss_weight = lam, sqrt, scale, loss_weight
+
+    def forward(self, pred: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+        return self.loss_weight * scale_invariant_log(pred, target, valid, self.lam, self.sqrt, self.scale)
