@@ -3,11 +3,17 @@
 from mmengine import registry as _mmengine
 from mmengine.registry import Registry
 
-_SCOPE = "tr2m_plugin"
+SCOPE = "tr2m_plugin"
 
-MODELS = Registry("model", parent=_mmengine.MODELS, scope=_SCOPE, locations=["tr2m_plugin.models", "tr2m_plugin.losses"])
-DATASETS = Registry("dataset", parent=_mmengine.DATASETS, scope=_SCOPE, locations=["tr2m_plugin.datasets"])
-TRANSFORMS = Registry("transform", parent=_mmengine.TRANSFORMS, scope=_SCOPE, locations=["tr2m_plugin.datasets"])
-METRICS = Registry("metric", parent=_mmengine.METRICS, scope=_SCOPE, locations=["tr2m_plugin.evaluation"])
-HOOKS = Registry("hook", parent=_mmengine.HOOKS, scope=_SCOPE, locations=["tr2m_plugin.hooks"])
-INFERENCERS = Registry("inferencer", parent=_mmengine.INFERENCERS, scope=_SCOPE, locations=["tr2m_plugin.inference"])
+
+def _child(name: str, parent: Registry, *modules: str) -> Registry:
+    """A registry that imports the modules registering in it when it is first asked."""
+    return Registry(name, parent=parent, scope=SCOPE, locations=[f"tr2m_plugin.{module}" for module in modules])
+
+
+MODELS = _child("model", _mmengine.MODELS, "models", "losses")
+DATASETS = _child("dataset", _mmengine.DATASETS, "datasets.table_dataset")
+TRANSFORMS = _child("transform", _mmengine.TRANSFORMS, "datasets.transforms")
+METRICS = _child("metric", _mmengine.METRICS, "evaluation.depth_metric")
+HOOKS = _child("hook", _mmengine.HOOKS, "hooks")
+INFERENCERS = _child("inferencer", _mmengine.INFERENCERS, "inference.inferencer")

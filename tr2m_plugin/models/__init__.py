@@ -1,0 +1,20 @@
+"""Models: TR2M, its rescaling network, and the frozen networks it stands on."""
+
+from tr2m_plugin.models.encoders import CLIPTextEncoder, DINOv2Encoder, Frozen
+from tr2m_plugin.models.projector import SOCProjector
+from tr2m_plugin.models.relative_depth import RelativeDepth
+from tr2m_plugin.models.rescale_net import RescaleMaps, RescaleNet
+from tr2m_plugin.models.tr2m import TR2M, TR2MOutput, rescale
+
+__all__ = [
+    "TR2M",
+    "CLIPTextEncoder",
+    "DINOv2Encoder",
+    "Frozen",
+    "RelativeDepth",
+    "RescaleMaps",
+    "RescaleNet",
+    "SOCProjector",
+    "TR2MOutput",
+    "rescale",
+]

@@ -1,0 +1,151 @@
+"""Stage `render`: pictures of the miniature world as array shards, with what its scene graph knows of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pipelines.mini_world.domains import DOMAINS, Domain, Sample, render
+from pipelines.mini_world.rooms import HALLWAYS, ROOMS, WAREHOUSES
+from pipelines.params import Stage, run_stage
+from tr2m_plugin.datasets.arrays import write_shard
+from tr2m_plugin.datasets.tables import INDEX, OBJECTS, SCENES, write_table
+from tr2m_plugin.errors import InputError
+
+SMALLEST_OBJECT = 25
+"""Pixels an object must show to be listed."""
+
+_INDOOR = {*ROOMS, *HALLWAYS, *WAREHOUSES}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive pictures of one domain and split that go into one shard."""
+
+    dataset: str
+    split: str
+    numbers: range
+
+    @property
+    def file(self) -> str:
+        """Name of the shard."""
+        return f"{self.dataset}-{self.split}-{self.numbers.start:06d}.safetensors"
+
+    def sample_id(self, number: int) -> str:
+        """Name of a picture."""
+        return f"{self.split}-{number:06d}"
+
+
+def plan(counts: dict[str, dict[str, int]], shard_size: int) -> list[Chunk]:
+    """Divides the pictures to render into chunks.
+
+    Args:
+        counts: how many pictures of each split, by dataset.
+        shard_size: pictures per shard.
+
+    Raises:
+        InputError: a dataset is unknown, or a zero-shot dataset has another split than test.
+    """
+    chunks = []
+    for dataset, splits in counts.items():
+        if dataset not in DOMAINS:
+            raise InputError(f"the miniature world has no {dataset!r}; it has {', '.join(DOMAINS)}")
+        if DOMAINS[dataset].zero_shot and set(splits) - {"test"}:
+            raise InputError(f"{dataset} is a zero-shot dataset: it has a test split only")
+        for split, count in splits.items():
+            for start in range(0, count, shard_size):
+                chunks.append(Chunk(dataset, split, range(start, min(start + shard_size, count))))
+    return chunks
+
+
+def index_row(chunk: Chunk, number: int, domain: Domain, sample: Sample) -> dict[str, Any]:
+    """The picture's row of the index, with array references relative to the world's folder."""
+    camera = sample.setting.scene.camera
+    name = chunk.sample_id(number)
+    return {
+        "dataset": chunk.dataset,
+        "sample_id": name,
+        "split": chunk.split,
+        "domain": domain.group,
+        "image": f"{chunk.file}#{name}/image",
+        "depth": f"{chunk.file}#{name}/depth",
+        "depth_scale": 1.0,
+        "unit": domain.unit,
+        "depth_min": domain.depth_range[0],
+        "depth_max": domain.depth_range[1],
+        "fx": camera.focal,
+        "fy": camera.focal,
+        "cx": (camera.width - 1) / 2,
+        "cy": (camera.height - 1) / 2,
+    }
+
+
+def object_rows(key: dict[str, str], sample: Sample) -> Iterator[dict[str, Any]]:
+    """The visible objects, largest first."""
+    labels, pixels = np.unique(sample.instance[sample.instance >= 0], return_counts=True)
+    for i in np.argsort(-pixels, kind="stable"):
+        if pixels[i] >= SMALLEST_OBJECT:
+            yield {**key, "label": sample.names[labels[i]], "area": pixels[i] / sample.instance.size}
+
+
+def render_chunk(chunk: Chunk, folder: Path) -> tuple[list[dict], list[dict], list[dict]]:
+    """Renders a chunk into its shard and returns its rows of index, scenes and objects.
+
+    Depth is stored in half precision, whose relative error is below 0.05 %.
+    """
+    domain = DOMAINS[chunk.dataset]
+    arrays: dict[str, np.ndarray] = {}
+    index, scenes, objects = [], [], []
+    for number in chunk.numbers:
+        sample = render(chunk.dataset, chunk.split, number)
+        name = chunk.sample_id(number)
+        key = {"dataset": chunk.dataset, "sample_id": name}
+        arrays[f"{name}/image"] = sample.image
+        arrays[f"{name}/depth"] = sample.depth.astype(np.float16)
+        index.append(index_row(chunk, number, domain, sample))
+        objects.extend(object_rows(key, sample))
+        setting = sample.setting
+        scenes.append(
+            {
+                **key,
+                "place": setting.place,
+                "extent": setting.extent,
+                "detail": setting.detail,
+                "scale": setting.scale,
+                "indoor": setting.place in _INDOOR,
+            }
+        )
+    write_shard(folder / chunk.file, arrays)
+    return index, scenes, objects
+
+
+def stage(run: Stage) -> None:
+    """Renders everything the parameters ask for, on all processors."""
+    folder = run.root / "world"
+    shutil.rmtree(folder, ignore_errors=True)
+    chunks = plan(run.params.get("datasets") or {}, run.params.get("shard_size", 128))
+    index, scenes, objects = [], [], []
+    with (
+        ProcessPoolExecutor(run.params.get("workers"), mp_context=get_context("forkserver")) as pool,
+        tqdm(total=sum(len(c.numbers) for c in chunks), unit="picture", desc="render", mininterval=1) as bar,
+    ):
+        for rows in pool.map(render_chunk, chunks, [folder] * len(chunks)):
+            index += rows[0]
+            scenes += rows[1]
+            objects += rows[2]
+            bar.update(len(rows[0]))
+    write_table(folder / "index.parquet", INDEX, index)
+    write_table(folder / "scenes.parquet", SCENES, scenes)
+    write_table(folder / "objects.parquet", OBJECTS, objects)
+
+
+if __name__ == "__main__":
+    run_stage("render", __doc__, stage)

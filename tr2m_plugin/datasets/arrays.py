@@ -1,0 +1,125 @@
+"""Pictures and depth maps from files and from array shards.
+
+An array reference is `FILE.safetensors#NAME`: the tensor NAME of that file, read without reading the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from tr2m_plugin.errors import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+@lru_cache(maxsize=128)
+def _open_shard(path: str, stamp: int) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="numpy")
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def open_shard(path: str | os.PathLike) -> Any:
+    """A handle on a shard, kept open for the next call; a rewritten file gets a new one.
+
+    Raises:
+        InputError: the file is missing or is no safetensors file.
+    """
+    try:
+        stamp = os.stat(path).st_mtime_ns
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: run the stage that writes it (`dvc repro`)") from error
+    return _open_shard(os.fspath(path), stamp)
+
+
+def write_shard(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] = {}) -> None:
+    """Writes named arrays as one file, whole or not at all."""
+    from safetensors.numpy import save_file
+
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, partial, metadata=dict(metadata))
+    os.replace(partial, target)
+
+
+def read_array(reference: str) -> np.ndarray:
+    """The array behind `FILE.safetensors#NAME`.
+
+    Raises:
+        InputError: the file is missing or holds no such array.
+    """
+    path, _, name = reference.partition("#")
+    shard = open_shard(path)
+    if name not in shard.keys():
+        raise InputError(f"{path} holds no array {name!r}")
+    return shard.get_tensor(name)
+
+
+def is_reference(source: str) -> bool:
+    """Whether a source names an array in a shard, not a file."""
+    return ".safetensors#" in source
+
+
+def read_image(source: str) -> np.ndarray:
+    """A picture as (H, W, 3) uint8 RGB, from a file or an array reference.
+
+    Grey pictures get three equal channels, 16-bit ones are scaled to 8 bits, transparency is dropped.
+
+    Raises:
+        InputError: the file is missing or is not a picture; the message names it.
+    """
+    if is_reference(source):
+        return read_array(source)
+    if not os.path.isfile(source):
+        raise InputError(f"{source} does not exist")
+    pixels = cv2.imread(source, cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise InputError(f"{source} is not a picture that OpenCV can read")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
+    """A depth map as (H, W) float32, 0 = no measurement.
+
+    Args:
+        source: a one-channel PNG or TIFF of 8 or 16 bits or of floats, a .npy file, or an array reference.
+        scale: factor from the stored numbers to the dataset's unit. Default: 1.
+
+    Raises:
+        InputError: the file is missing, is unreadable or has more than one channel; the message names it.
+    """
+    if is_reference(source):
+        stored = read_array(source)
+    elif not os.path.isfile(source):
+        raise InputError(f"{source} does not exist")
+    elif source.endswith(".npy"):
+        try:
+            stored = np.load(source, allow_pickle=False)
+        except ValueError as error:
+            raise InputError(f"{source} is not an array of numbers: {error}") from error
+    else:
+        stored = cv2.imread(source, cv2.IMREAD_UNCHANGED)
+        if stored is None:
+            raise InputError(f"{source} is not a depth map that OpenCV can read")
+    stored = np.squeeze(stored)
+    if stored.ndim != 2:
+        raise InputError(f"{source} has the shape {stored.shape}; a depth map has one channel")
+    depth = stored.astype(np.float32) * np.float32(scale)
+    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+
+
+def find_arrays(folder: str | os.PathLike) -> dict[str, str]:
+    """References to all arrays in a folder's shards (`*.safetensors`), by name."""
+    shards = sorted(Path(folder).glob("*.safetensors"))
+    return {name: f"{path}#{name}" for path in shards for name in open_shard(path).keys()}

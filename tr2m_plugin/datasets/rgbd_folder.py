@@ -1,0 +1,157 @@
+"""Anyone's pictures with depth: a folder in which the two are paired by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tr2m_plugin.datasets.arrays import IMAGE_SUFFIXES, read_depth, read_image
+from tr2m_plugin.errors import InputError
+
+UNITS = ("m", "mm")
+
+
+@dataclass(frozen=True)
+class RGBDFolder:
+    """Pictures and depth maps under one folder, paired by name.
+
+    Both are named by a pattern with one `*`, which stands for the sample id, folders included: "*_rgb.jpg" and
+    "*_depth.png", or "rgb/*.jpg" and "depth/*.png". Without depth the pictures can be predicted, not evaluated.
+
+    Args:
+        root: the folder.
+        image: pattern of the pictures' names below the root.
+        depth: pattern of the depth maps' names. Default: no depth.
+        name: of the dataset. Default: the folder's name.
+        depth_scale: factor from stored numbers to the unit: 0.001 for millimetres in a PNG that are wanted as metres.
+            Needed with `depth`.
+        unit: of depth after scaling, "m" or "mm". Needed with `depth`.
+        depth_range: nearest and farthest depth evaluated, in the unit. Needed with `depth`.
+        domain: indoor, outdoor, surgical or any other. Default: "".
+        intrinsics: fx, fy, cx, cy in pixels. Default: unknown.
+        splits: share of the pictures in each split, drawn by a hash of the sample id. Default: all in test.
+        assign: split of single sample ids, which overrides the shares.
+    """
+
+    root: str
+    image: str
+    depth: str | None = None
+    name: str = ""
+    depth_scale: float | None = None
+    unit: str | None = None
+    depth_range: Sequence[float] | None = None
+    domain: str = ""
+    intrinsics: Sequence[float] | None = None
+    splits: Mapping[str, float] = field(default_factory=lambda: {"test": 1.0})
+    assign: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not Path(self.root).is_dir():
+            raise InputError(f"{self.root} is not a folder")
+        for pattern in filter(None, (self.image, self.depth)):
+            if pattern.count("*") != 1:
+                raise InputError(f"RGBDFolder {self.root}: the pattern {pattern!r} must have one *, for the sample id")
+        if self.depth is None:
+            return
+        for option in ("depth_scale", "unit", "depth_range"):
+            if getattr(self, option) is None:
+                raise InputError(
+                    f"RGBDFolder {self.root}: {option} is missing; depth files do not say it themselves, so it has to be given"
+                )
+        if self.unit not in UNITS:
+            raise InputError(f"RGBDFolder {self.root}: unit must be one of {', '.join(UNITS)}, not {self.unit!r}")
+
+    def index(self) -> list[dict[str, Any]]:
+        """One row per picture, as `tables.INDEX`, sorted by sample id.
+
+        Raises:
+            InputError: there is no picture; a picture has no depth, or depth has no picture; the sizes of the first
+                pair differ; an assigned id does not exist.
+        """
+        root = Path(self.root).resolve()
+        depths = {} if self.depth is None else self._files(root, self.depth)
+        taken = set(depths.values())
+        images = {sample: path for sample, path in self._files(root, self.image).items() if path not in taken}
+        if not images:
+            raise InputError(f"{root} holds no file named {self.image}")
+        if self.depth is not None:
+            self._check_pairs(images, depths)
+        assigned = {sample: split for split, samples in self.assign.items() for sample in samples}
+        unknown = sorted(set(assigned) - set(images))
+        if unknown:
+            raise InputError(f"{root} holds no {self.image.replace('*', unknown[0])}, which is assigned to a split")
+        low, high = self.depth_range or (None, None)
+        fx, fy, cx, cy = self.intrinsics or (None,) * 4
+        return [
+            {
+                "dataset": self.name or root.name,
+                "sample_id": sample,
+                "split": assigned.get(sample) or self._split(sample),
+                "domain": self.domain,
+                "image": str(image),
+                "depth": str(depths[sample]) if depths else None,
+                "depth_scale": self.depth_scale,
+                "unit": self.unit or "m",
+                "depth_min": low,
+                "depth_max": high,
+                "fx": fx,
+                "fy": fy,
+                "cx": cx,
+                "cy": cy,
+            }
+            for sample, image in sorted(images.items())
+        ]
+
+    @staticmethod
+    def _files(root: Path, pattern: str) -> dict[str, Path]:
+        before, after = pattern.split("*")
+        names = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
+        return {
+            name[len(before) : len(name) - len(after)]: path
+            for name, path in names.items()
+            if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
+        }
+
+    def _check_pairs(self, images: Mapping[str, Path], depths: Mapping[str, Path]) -> None:
+        for have, lack, pattern in ((images, depths, self.depth), (depths, images, self.image)):
+            alone = sorted(set(have) - set(lack))
+            if alone and pattern is not None:
+                raise InputError(
+                    f"{have[alone[0]]} has no {pattern.replace('*', alone[0])} to go with it "
+                    f"({len(alone)} of {len(have)} files are unpaired)"
+                )
+        sample = min(images)
+        size = read_image(str(images[sample])).shape[:2]
+        other = read_depth(str(depths[sample])).shape
+        if size != other:
+            raise InputError(
+                f"{depths[sample]} is {other[0]} × {other[1]} but its picture is {size[0]} × {size[1]}: they must match"
+            )
+
+    def _split(self, sample: str) -> str:
+        draw = int(hashlib.sha256(sample.encode()).hexdigest()[:8], 16) / 2**32 * sum(self.splits.values())
+        for split, share in self.splits.items():
+            draw -= share
+            if draw < 0:
+                return split
+        return next(iter(self.splits))
+
+
+def list_pictures(source: str | Path) -> list[Path]:
+    """The picture, or every picture of a folder and the folders below it, sorted.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path} is neither a picture nor a folder")
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise InputError(f"{path} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
+    return found

@@ -1,0 +1,93 @@
+"""The dataset that training and evaluation read: the pipeline's tables and shards, joined on the sample id."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+
+from tr2m_plugin.datasets.arrays import find_arrays, is_reference
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, INDEX, TEXT_FEATURES, check_unique, read_table, sample_key
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.registry import DATASETS
+
+
+def _resolve(source: str | None, root: Path) -> str | None:
+    if source is None or Path(source).is_absolute():
+        return source
+    path, mark, name = source.partition("#") if is_reference(source) else (source, "", "")
+    return f"{root / path}{mark}{name}"
+
+
+@DATASETS.register_module()
+class TableDataset(BaseDataset):
+    """Pictures of one split with depth, relative depth, sentences and their embeddings.
+
+    Args:
+        data_root: folder that holds `index.parquet`, `descriptions.parquet`, `text_features.parquet` and the folder
+            `relative_depth` of shards, as the pipeline writes them.
+        split: train, val or test. Default: train.
+        datasets: names of the datasets to take. Default: all.
+        image_features: folder of precomputed image features below the root. Default: none, the model encodes images.
+        **kwargs: options of MMEngine's `BaseDataset`, the transform pipeline among them.
+
+    Raises:
+        InputError: a table is missing, the split is empty, or pictures lack a description or relative depth; the
+            message says how many and names the first.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        datasets: Sequence[str] | None = None,
+        image_features: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.split, self.datasets, self.image_features = split, datasets, image_features
+        super().__init__(ann_file="index.parquet", data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """One dictionary per picture: the index's columns, `texts`, `text_features` and array references."""
+        root = Path(self.data_root)
+        rows = read_table(self.ann_file, INDEX)
+        check_unique(rows, self.ann_file)
+        rows = [r for r in rows if r["split"] == self.split and (not self.datasets or r["dataset"] in self.datasets)]
+        if not rows:
+            wanted = f" of {', '.join(self.datasets)}" if self.datasets else ""
+            raise InputError(f"{self.ann_file} lists no picture{wanted} in the split {self.split!r}")
+        texts: dict[str, list[str]] = defaultdict(list)
+        for line in read_table(root / "descriptions.parquet", DESCRIPTIONS):
+            texts[sample_key(line)].append(line["text"])
+        features = {r["text"]: r["features"] for r in read_table(root / "text_features.parquet", TEXT_FEATURES)}
+        relative = find_arrays(root / "relative_depth")
+        tokens = find_arrays(root / self.image_features) if self.image_features else None
+        self._require(rows, texts, "a description", root / "descriptions.parquet")
+        self._require(rows, relative, "relative depth", root / "relative_depth")
+        if tokens is not None:
+            self._require(rows, tokens, "image features", root / str(self.image_features))
+        used = {text for row in rows for text in texts[sample_key(row)]}
+        unknown = sorted(used - features.keys())
+        if unknown:
+            raise InputError(f"{root / 'text_features.parquet'} lacks {len(unknown)} sentences, such as {unknown[0]!r}")
+        return [
+            {
+                **row,
+                "image": _resolve(row["image"], root),
+                "depth": _resolve(row["depth"], root),
+                "relative_depth": relative[sample_key(row)],
+                "image_features": tokens[sample_key(row)] if tokens is not None else None,
+                "texts": texts[sample_key(row)],
+                "text_features": [features[text] for text in texts[sample_key(row)]],
+            }
+            for row in rows
+        ]
+
+    @staticmethod
+    def _require(rows: Sequence[dict], held: Any, what: str, where: Path) -> None:
+        missing = [sample_key(row) for row in rows if sample_key(row) not in held]
+        if missing:
+            raise InputError(f"{len(missing)} of {len(rows)} pictures have no {what} in {where}, such as {missing[0]}")

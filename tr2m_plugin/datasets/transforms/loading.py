@@ -1,0 +1,43 @@
+"""Reading what a row of the dataset points to."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from tr2m_plugin.datasets.arrays import read_array, read_depth, read_image
+from tr2m_plugin.datasets.transforms.base import BaseTransform
+from tr2m_plugin.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadDepthInputs(BaseTransform):
+    """Loads picture, depth, relative depth and one sentence.
+
+    Adds `img` (H, W, 3) uint8 RGB, `gt_depth` (H, W) float32 in the dataset's unit with 0 = no measurement (all zero
+    without ground truth), `relative` (h, w) float32, `text`, `text_feature` (T,) float32 and, where the row names
+    them, `tokens` (P, C).
+
+    Args:
+        text: `random` draws one of the sentences at every visit, as in training; `first` takes the first, as in
+            evaluation. Default: first.
+    """
+
+    def __init__(self, text: Literal["random", "first"] = "first") -> None:
+        self.text = text
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        results["img"] = read_image(results["image"])
+        size = results["img"].shape[:2]
+        if results["depth"] is None:
+            results["gt_depth"] = np.zeros(size, np.float32)
+        else:
+            results["gt_depth"] = read_depth(results["depth"], results["depth_scale"] or 1.0)
+        results["relative"] = read_array(results["relative_depth"]).astype(np.float32)
+        if results["image_features"] is not None:
+            results["tokens"] = read_array(results["image_features"])
+        choice = int(np.random.randint(len(results["texts"]))) if self.text == "random" else 0
+        results["text"] = results["texts"][choice]
+        results["text_feature"] = np.asarray(results["text_features"][choice], np.float32)
+        return results
