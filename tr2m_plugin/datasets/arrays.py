@@ -89,6 +89,14 @@ def read_image(source: str) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
+def stretch_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture at the size (height, width) of a network's input: averaged when it shrinks, bilinear when it grows."""
+    if image.shape[:2] == size:
+        return image
+    mode = cv2.INTER_AREA if image.shape[0] > size[0] else cv2.INTER_LINEAR
+    return cv2.resize(image, (size[1], size[0]), interpolation=mode)
+
+
 def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
     """A depth map as (H, W) float32, 0 = no measurement.
 

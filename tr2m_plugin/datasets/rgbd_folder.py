@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tr2m_plugin.datasets.arrays import IMAGE_SUFFIXES, read_depth, read_image
+from tr2m_plugin.datasets.arrays import read_depth, read_image
 from tr2m_plugin.errors import InputError
 
 UNITS = ("m", "mm")
@@ -138,20 +138,3 @@ class RGBDFolder:
             if draw < 0:
                 return split
         return next(iter(self.splits))
-
-
-def list_pictures(source: str | Path) -> list[Path]:
-    """The picture, or every picture of a folder and the folders below it, sorted.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = Path(source)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"{path} is neither a picture nor a folder")
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise InputError(f"{path} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
-    return found

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 
 from tr2m_plugin.datasets.arrays import find_arrays, is_reference
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, INDEX, TEXT_FEATURES, check_unique, read_table, sample_key
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, TEXT_FEATURES, check_unique, read_table, sample_key
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
 
@@ -56,6 +58,11 @@ class TableDataset(BaseDataset):
         rows = read_table(self.ann_file, INDEX)
         check_unique(rows, self.ann_file)
         rows = [r for r in rows if r["split"] == self.split and (not self.datasets or r["dataset"] in self.datasets)]
+        bad = {sample_key(row): row["reason"] for row in self._errors(root / "relative_depth" / "errors.parquet")}
+        for row in rows:
+            if sample_key(row) in bad:
+                print_log(f"left out: {sample_key(row)} ({bad[sample_key(row)]})", "current", logging.WARNING)
+        rows = [row for row in rows if sample_key(row) not in bad]
         if not rows:
             wanted = f" of {', '.join(self.datasets)}" if self.datasets else ""
             raise InputError(f"{self.ann_file} lists no picture{wanted} in the split {self.split!r}")
@@ -85,6 +92,10 @@ class TableDataset(BaseDataset):
             }
             for row in rows
         ]
+
+    @staticmethod
+    def _errors(path: Path) -> list[dict[str, Any]]:
+        return read_table(path, ERRORS) if path.is_file() else []
 
     @staticmethod
     def _require(rows: Sequence[dict], held: Any, what: str, where: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 
+from tr2m_plugin.datasets.arrays import stretch_image
 from tr2m_plugin.datasets.transforms.base import BaseTransform
 from tr2m_plugin.registry import TRANSFORMS
 
@@ -26,10 +27,7 @@ class ResizeDepthInputs(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results["relative"].shape
-        if results["img"].shape[:2] != (height, width):
-            shrinks = results["img"].shape[0] > height
-            mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            results["img"] = cv2.resize(results["img"], (width, height), interpolation=mode)
+        results["img"] = stretch_image(results["img"], (height, width))
         if self.depth and results["gt_depth"].shape != (height, width):
             results["gt_depth"] = cv2.resize(results["gt_depth"], (width, height), interpolation=cv2.INTER_NEAREST)
         return results

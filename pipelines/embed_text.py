@@ -1,0 +1,32 @@
+"""Stage `embed_text`: the frozen text encoder on every distinct sentence, once."""
+
+from __future__ import annotations
+
+import numpy as np
+from tqdm import tqdm
+
+from pipelines.params import Stage, run_stage
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, TEXT_FEATURES, read_table, write_table
+from tr2m_plugin.device import pick_device
+
+
+def stage(run: Stage) -> None:
+    """Embeds the sentences in batches of similar length."""
+    from tr2m_plugin.registry import MODELS
+
+    texts = {row["text"] for row in read_table(run.root / "descriptions.parquet", DESCRIPTIONS)}
+    ordered = sorted(texts, key=lambda text: (len(text), text))
+    encoder = MODELS.build(run.params["model"]).to(pick_device(run.params.get("device", "auto")))
+    size = run.params.get("batch_size", 256)
+    features: list[np.ndarray] = []
+    with tqdm(total=len(ordered), unit="sentence", desc="embed_text", mininterval=1) as bar:
+        for start in range(0, len(ordered), size):
+            batch = ordered[start : start + size]
+            features.extend(encoder(batch)[:, 0].cpu().numpy())
+            bar.update(len(batch))
+    rows = ({"text": text, "features": vector} for text, vector in zip(ordered, features, strict=True))
+    write_table(run.root / "text_features.parquet", TEXT_FEATURES, rows)
+
+
+if __name__ == "__main__":
+    run_stage("embed_text", __doc__, stage)

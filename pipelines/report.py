@@ -1,0 +1,185 @@
+"""Stage `report`: one page that opens from disk, with the table, the curves and the pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pipelines.evaluate import EXAMPLES, METHODS
+from pipelines.params import Stage, run_stage
+from tr2m_plugin.datasets.arrays import read_array
+from tr2m_plugin.datasets.tables import INDEX, read_table
+from tr2m_plugin.errors import require
+from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
+from tr2m_plugin.visualization import colorize, colorize_depth, error_map, inverse_limits
+
+SHOWN = ("d1", "d2", "d3", "abs_rel", "rmse", "rmse_log", "log10", "silog")
+HEADINGS = {"d1": "δ1 ↑", "d2": "δ2 ↑", "d3": "δ3 ↑", "abs_rel": "AbsRel ↓", "rmse": "RMSE ↓", "rmse_log": "RMSElog ↓",
+            "log10": "log10 ↓", "silog": "SIlog ↓"}
+LABELS = {
+    "tr2m": "TR2M",
+    "tr2m_wrong_scene_text": "TR2M, another scene's description",
+    "tr2m_wrong_domain_text": "TR2M, another domain's description",
+    "median": "median, per image",
+    "linear_fit": "linear fit, per image",
+    "global_fit": "global fit, all training data",
+    "domain_fit": "global fit, per dataset",
+}
+TILES = ("picture", "relative depth", "scale map A", "shift map B", "prediction", "truth", "error")
+RANKS = ("best", "median", "worst")
+TILE_HEIGHT = 168
+
+
+def _save(path: Path, figure: Figure) -> str:
+    FigureCanvasAgg(figure).print_png(str(path))
+    return path.name
+
+
+def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> str:
+    """Losses and validation metrics over training iterations."""
+    series: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for row in rows:
+        series[row["name"]].append((int(row["iteration"]), float(row["value"])))
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    for axes, prefix, title in zip(figure.subplots(1, 3), ("loss", "abs_rel", "d1"), ("loss", "AbsRel, validation", "δ1, validation"), strict=True):
+        for name, points in sorted(series.items()):
+            if name == prefix or name.startswith(f"{prefix}_") or name.endswith(f"/{prefix}"):
+                axes.plot(*zip(*points, strict=True), label=name.removesuffix(f"/{prefix}"), marker="." if len(points) < 30 else None)
+        axes.set(title=title, xlabel="iteration")
+        if prefix == "loss":
+            axes.set_yscale("log")
+        if axes.lines:
+            axes.legend(fontsize=7)
+        axes.grid(alpha=0.3)
+    return _save(path, figure)
+
+
+def draw_bars(path: Path, metrics: dict[str, Any], datasets: Sequence[str]) -> str:
+    """δ1 of every method on every dataset."""
+    methods = [m for m in METHODS if m in metrics]
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(methods)
+    for i, method in enumerate(methods):
+        heights = [metrics[method].get(name, {}).get("d1", np.nan) for name in datasets]
+        style = {"alpha": 0.5, "hatch": "//"} if METHODS[method] else {}
+        axes.bar(np.arange(len(datasets)) + (i - len(methods) / 2 + 0.5) * width, heights, width, label=LABELS[method], **style)
+    axes.set(xticks=range(len(datasets)), ylabel="δ1", ylim=(0, 1), title="δ1 on the test split (hatched: uses ground truth)")
+    axes.set_xticklabels(datasets)
+    axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    axes.grid(alpha=0.3, axis="y")
+    return _save(path, figure)
+
+
+def draw_panel(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, str]:
+    """A row of tiles for one picture; returns what their colours mean."""
+    truth = arrays["truth"]
+    pred = resize_prediction(arrays["pred"], truth.shape)
+    near, far = inverse_limits(truth if (truth > 0).any() else pred)
+    relative, scale, shift = arrays["relative"], arrays["scale"], arrays["shift"]
+    tiles = [
+        arrays["image"],
+        colorize(relative, float(relative.max()), float(relative.min())),
+        colorize(np.log(scale), float(np.log(scale).min()), float(np.log(scale).max()), "viridis"),
+        colorize(np.log(shift.clip(1e-9)), float(np.log(shift.clip(1e-9)).min()), float(np.log(shift.clip(1e-9)).max()), "viridis"),
+        colorize_depth(pred, near, far),
+        colorize_depth(truth, near, far),
+        error_map(pred, truth),
+    ]
+    width = round(TILE_HEIGHT * arrays["image"].shape[1] / arrays["image"].shape[0])
+    gap = np.full((TILE_HEIGHT, 4, 3), 255, np.uint8)
+    row = [part for tile in tiles for part in (cv2.resize(tile, (width, TILE_HEIGHT), interpolation=cv2.INTER_NEAREST), gap)]
+    cv2.imwrite(str(path), np.hstack(row[:-1])[..., ::-1])
+    return {
+        "depth": f"{near:.3g} to {far:.3g}",
+        "scale": f"{scale.min():.3g} to {scale.max():.3g}",
+        "shift": f"{shift.min():.3g} to {shift.max():.3g}",
+        "predicted": f"{pred.min():.3g} to {pred.max():.3g}",
+    }
+
+
+def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
+    """The table of one dataset, its best value without ground truth marked."""
+    present = [m for m in METHODS if dataset in metrics.get(m, {})]
+    fair = [m for m in present if not METHODS[m]]
+    best = {
+        name: (max if name in HIGHER_IS_BETTER else min)((metrics[m][dataset][name] for m in fair), default=None)
+        for name in SHOWN
+    }
+    return [
+        {
+            "label": LABELS[method],
+            "kind": metrics[method]["kind"],
+            "uses_truth": METHODS[method],
+            "cells": [
+                {"text": f"{metrics[method][dataset][name]:.3f}", "best": method in fair and metrics[method][dataset][name] == best[name]}
+                for name in SHOWN
+            ],
+        }
+        for method in present
+    ]
+
+
+def stage(run: Stage) -> None:
+    """Draws the pictures and fills the page."""
+    jinja2 = require("jinja2", "to write the report", "pipeline")
+    metrics = json.loads(Path("metrics.json").read_text())
+    folder, images = Path("report"), Path("report") / "images"
+    shutil.rmtree(folder, ignore_errors=True)
+    images.mkdir(parents=True)
+
+    rows = read_table(run.root / "index.parquet", INDEX)
+    trained = {row["dataset"] for row in rows if row["split"] == "train"}
+    datasets = [name for name in metrics["tr2m"] if isinstance(metrics["tr2m"][name], dict)]
+    examples = {(e["dataset"], e["rank"]): e for e in read_table(run.root / "evaluation" / "examples.parquet", EXAMPLES)}
+    shard = run.root / "evaluation" / "examples.safetensors"
+    sections = []
+    for name in datasets:
+        panels = []
+        for rank in RANKS:
+            if (name, rank) not in examples:
+                continue
+            example = examples[name, rank]
+            names = ("image", "relative", "scale", "shift", "pred", "truth")
+            arrays = {key: read_array(f"{shard}#{name}/{rank}/{key}") for key in names}
+            file = f"{name}_{rank}.png".replace("/", "_")
+            panels.append({**example, "file": file, "ranges": draw_panel(images / file, arrays)})
+        sections.append(
+            {
+                "name": name,
+                "trained": name in trained,
+                "facts": metrics["tr2m"][name],
+                "rows": table_rows(metrics, name),
+                "panels": panels,
+            }
+        )
+    with open(run.root / "curves.csv", newline="") as file:
+        draw_curves(images / "curves.png", list(csv.DictReader(file)))
+    draw_bars(images / "d1.png", metrics, datasets)
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    page = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")
+    text = page.render(
+        title=run.params.get("title", "TR2M"),
+        kind=metrics["tr2m"]["kind"],
+        note=run.params.get("note", ""),
+        headings=[HEADINGS[name] for name in SHOWN],
+        sections=sections,
+        tiles=TILES,
+    )
+    (folder / "index.html").write_text(text, encoding="utf-8")
+    print(f"report: {folder / 'index.html'}; numbers: metrics.json")
+
+
+if __name__ == "__main__":
+    run_stage("report", __doc__, stage)

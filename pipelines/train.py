@@ -1,0 +1,112 @@
+"""Stage `train`: MMEngine's runner on the profile's tables; interrupted and repeated, it goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipelines.params import Stage, digest, digest_files, run_stage
+from tr2m_plugin import __version__
+from tr2m_plugin.checkpoint import load_checkpoint
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.inference.model_folder import WEIGHTS, save_model, spec_of
+from tr2m_plugin.tools.train import load_config, train
+
+TABLES = ("index.parquet", "descriptions.parquet", "text_features.parquet")
+
+
+def fingerprint(run: Stage) -> str:
+    """A hash of everything the weights depend on: settings, data, and the code of the package."""
+    tables = [run.root / name for name in TABLES]
+    code = sorted(Path("tr2m_plugin").rglob("*.py")) + sorted(Path("configs").rglob("*.py"))
+    start = [Path(run.params["load_from"])] if run.params.get("load_from") else []
+    shards = sorted(path.name for path in (run.root / "relative_depth").glob("*.safetensors"))
+    return digest([run.params, digest_files([*tables, *code, *start]), shards])
+
+
+def collect_curves(work_dir: Path) -> list[tuple[int, str, float]]:
+    """Iteration, name and value of everything MMEngine logged, over all the sittings of an interrupted training."""
+    values: dict[tuple[int, str], float] = {}
+    for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            step = int(entry.pop("step", entry.pop("iter", 0)))
+            for name, value in entry.items():
+                wanted = name.startswith("loss") or name.rpartition("/")[2] in ("abs_rel", "d1")
+                if wanted and isinstance(value, (int, float)):
+                    values[step, name] = value
+    return sorted((step, name, value) for (step, name), value in values.items())
+
+
+def best_checkpoint(work_dir: Path) -> Path:
+    """The checkpoint with the best validation AbsRel, or the last one without validation."""
+    best = sorted(work_dir.glob("best_abs_rel_*.pth"), key=lambda path: path.stat().st_mtime)
+    if best:
+        return best[-1]
+    last = work_dir / "last_checkpoint"
+    if not last.is_file():
+        raise InputError(f"{work_dir} holds no checkpoint")
+    return work_dir / Path(last.read_text().strip()).name
+
+
+def has_split(run: Stage, split: str) -> bool:
+    """Whether the index lists pictures of a split."""
+    from tr2m_plugin.datasets.tables import INDEX, read_table
+
+    return any(row["split"] == split for row in read_table(run.root / "index.parquet", INDEX))
+
+
+def load_weights(path: str) -> dict[str, Any]:
+    """Weights of a checkpoint, or of a model folder."""
+    source = Path(path)
+    content = load_checkpoint(source / WEIGHTS if source.is_dir() else source)
+    return content.get("state_dict", content)
+
+
+def stage(run: Stage) -> None:
+    """Trains, and writes the best weights as a model folder; without iterations, takes `load_from` as it is."""
+    config = load_config(run.params["config"], run.params.get("options"), str(run.root))
+    work_dir = run.root / "train"
+    start = run.params.get("load_from")
+    if not run.params.get("enabled", True):
+        if not start:
+            raise InputError("train: with `enabled: false`, `load_from` must name the weights to evaluate")
+        work_dir.mkdir(parents=True, exist_ok=True)
+        _finish(run, config, load_weights(start), {"weights": start})
+        return
+    mark = work_dir / "fingerprint"
+    current = fingerprint(run)
+    if not (mark.is_file() and mark.read_text() == current):
+        shutil.rmtree(work_dir, ignore_errors=True)
+        work_dir.mkdir(parents=True)
+        mark.write_text(current)
+    config.work_dir = str(work_dir)
+    if start:
+        source = Path(start)
+        config.load_from = str(source / WEIGHTS if source.is_dir() else source)
+    if not has_split(run, "val"):
+        config.val_dataloader = config.val_cfg = config.val_evaluator = None
+        config.default_hooks.checkpoint.pop("save_best", None)
+        config.default_hooks.checkpoint.pop("rule", None)
+    train(config, resume=True)
+    chosen = best_checkpoint(work_dir)
+    content = load_checkpoint(chosen)
+    iteration = content["meta"]["iter"]
+    _finish(run, config, content["state_dict"], {"checkpoint": chosen.name, "iteration": iteration})
+
+
+def _finish(run: Stage, config: Any, state: dict[str, Any], about: dict[str, Any]) -> None:
+    facts = {**about, "config": run.params["config"], "version": __version__, "profile": run.profile}
+    shutil.rmtree(run.root / "model", ignore_errors=True)
+    save_model(run.root / "model", spec_of(config, facts), state)
+    with open(run.root / "curves.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("iteration", "name", "value"))
+        writer.writerows(collect_curves(run.root / "train"))
+
+
+if __name__ == "__main__":
+    run_stage("train", __doc__, stage)

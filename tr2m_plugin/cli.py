@@ -1,0 +1,81 @@
+"""The `tr2m` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tr2m_plugin import __version__
+from tr2m_plugin.errors import InputError, TR2MError
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from tr2m_plugin.inference.inferencer import TR2MInferencer, list_pictures
+    from tr2m_plugin.inference.outputs import write_prediction
+
+    if args.text is not None and not args.text.strip():
+        raise InputError("the text is empty: describe the scene in a sentence")
+    pictures = [(Path(source), path) for source in args.pictures for path in list_pictures(source)]
+    inferencer = TR2MInferencer(args.model, args.weights, args.device, show_progress=False)
+    failed = 0
+    for number, (source, path) in enumerate(pictures, 1):
+        try:
+            prediction = next(inferencer.predict(path, args.text, args.unit))
+            relative = path.relative_to(source) if source.is_dir() else Path(path.name)
+            camera = inferencer.camera(prediction.depth.shape, args.fov, args.intrinsics)
+            folder = args.out / relative.parent
+            write_prediction(folder, prediction, camera)
+        except InputError as error:
+            failed += 1
+            print(f"tr2m: {error}", file=sys.stderr)
+            continue
+        depth, unit = prediction.depth, prediction.unit
+        print(
+            f"[{number}/{len(pictures)}] {path}: {depth.min():.3g} to {depth.max():.3g} {unit}, "
+            f"{folder / prediction.name}_color.png",
+            flush=True,
+        )
+    if failed:
+        print(f"tr2m: {failed} of {len(pictures)} pictures failed", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tr2m", description="Metric depth from a picture and a sentence.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    predict = commands.add_parser(
+        "predict",
+        help="metric depth of pictures",
+        description="Predicts metric depth of pictures or folders of pictures and writes, for each, depth as .npy and "
+        "16-bit PNG with its scale, a coloured picture with a bar and, with a camera, a point cloud.",
+    )
+    predict.add_argument("pictures", nargs="+", help="pictures or folders of pictures")
+    predict.add_argument("--text", help="a sentence about the scene (default: NAME.txt beside each picture)")
+    predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write (default: predictions)")
+    predict.add_argument("--model", default="tr2m_mini", help="model folder, or config with --weights (default: tr2m_mini)")
+    predict.add_argument("--weights", help="checkpoint to use instead of the model folder's weights")
+    predict.add_argument("--device", default="auto", help="torch device (default: auto)")
+    predict.add_argument("--unit", choices=["m", "mm"], help="unit of the depth (default: by the description)")
+    predict.add_argument("--fov", type=float, help="horizontal field of view in degrees, for a point cloud")
+    predict.add_argument(
+        "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"), help="in pixels, for a point cloud"
+    )
+    predict.set_defaults(run=_predict)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; the exit status is 2 after an expected error."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except TR2MError as error:
+        print(f"tr2m: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Using a trained model: model folders, the inferencer and what it writes."""

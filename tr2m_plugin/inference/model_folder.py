@@ -1,0 +1,140 @@
+"""A trained TR2M as a folder: weights as safetensors, everything else as JSON. Opening one runs no code of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tr2m_plugin.checkpoint import load_checkpoint
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.registry import MODELS
+from tr2m_plugin.weights import resolve_pretrained
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+FORMAT = "tr2m"
+
+
+@dataclass
+class ModelSpec:
+    """What it takes to build a model and the frozen networks it stands on.
+
+    Attributes:
+        model: config of `TR2M`.
+        relative_depth: config of the relative depth network.
+        text_encoder: config of the text encoder.
+        units: unit of the depth by word: a description that holds one of a unit's words means a scene whose training
+            data was in that unit; otherwise metres.
+        about: free notes: what it was trained on, for how long, by which version.
+    """
+
+    model: dict[str, Any]
+    relative_depth: dict[str, Any]
+    text_encoder: dict[str, Any]
+    units: dict[str, list[str]] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def unit_of(self, text: str) -> str:
+        """The unit of the depth that the model predicts for a scene so described, "m" by default."""
+        lowered = text.lower()
+        for unit, words in self.units.items():
+            if any(word in lowered for word in words):
+                return unit
+        return "m"
+
+
+def spec_of(config: Any, about: dict[str, Any] | None = None) -> ModelSpec:
+    """The spec in an MMEngine config with `model`, `relative_depth`, `text_encoder` and, maybe, `units`.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    for name in ("model", "relative_depth", "text_encoder"):
+        if name not in config:
+            raise InputError(f"the config has no {name!r}: prediction needs it (see configs/tr2m_mini.py)")
+    plain = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+    units = {unit: list(words) for unit, words in plain.get("units", {}).items()}
+    return ModelSpec(plain["model"], plain["relative_depth"], plain["text_encoder"], units, about or {})
+
+
+def trainable_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The part of a checkpoint's state that belongs to the model; training's additions are dropped.
+
+    Raises:
+        InputError: something that the model needs is missing or has another shape.
+    """
+    own = model.state_dict()
+    missing = sorted(set(own) - set(state))
+    if missing:
+        raise InputError(f"the weights lack {len(missing)} of the model's {len(own)} tensors, such as {missing[0]}")
+    for name, tensor in own.items():
+        if state[name].shape != tensor.shape:
+            raise InputError(f"{name} has the shape {tuple(state[name].shape)}; the model's is {tuple(tensor.shape)}")
+    return {name: state[name].contiguous() for name in own}
+
+
+def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:
+    """Writes a model folder.
+
+    Args:
+        folder: made if need be.
+        spec: what builds the model.
+        state: a checkpoint's `state_dict`.
+    """
+    from safetensors.torch import save_file
+
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    weights = trainable_weights(MODELS.build(spec.model), state)
+    save_file(weights, target / WEIGHTS)
+    (target / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n")
+
+
+def load_spec(folder: str | os.PathLike) -> ModelSpec:
+    """Reads a model folder's spec.
+
+    Raises:
+        InputError: the folder is no model folder.
+    """
+    path = Path(resolve_pretrained(os.fspath(folder))) / CONFIG
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent} is not a model folder: it has no {CONFIG}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    if content.pop("format", None) != FORMAT:
+        raise InputError(f"{path} does not describe a TR2M model")
+    return ModelSpec(**content)
+
+
+def build_model(spec: ModelSpec, weights: str | os.PathLike, device: str = "cpu") -> nn.Module:
+    """Builds the model and loads its weights.
+
+    Args:
+        spec: what to build.
+        weights: a checkpoint of MMEngine's or a .safetensors file.
+        device: torch device. Default: cpu.
+
+    Raises:
+        InputError: the weights are missing, unreadable, unsafe or do not fit.
+    """
+    model = MODELS.build(spec.model)
+    content = load_checkpoint(weights)
+    state = content.get("state_dict", content)
+    try:
+        model.load_state_dict(trainable_weights(model, state))
+    except InputError as error:
+        raise InputError(f"{os.fspath(weights)} does not fit the model: {error}") from error
+    return model.to(device).eval()
+
+
+def load_model(folder: str | os.PathLike, device: str = "cpu") -> tuple[nn.Module, ModelSpec]:
+    """Opens a model folder, given by path or by the name of a packaged model."""
+    spec = load_spec(folder)
+    return build_model(spec, Path(resolve_pretrained(os.fspath(folder))) / WEIGHTS, device), spec

@@ -1,0 +1,1 @@
+"""The programs that `mim train` and `mim test` run."""

@@ -1,0 +1,90 @@
+"""Depth and error in colour."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+DEPTH_COLORS = "Spectral"
+ERROR_COLORS = "magma"
+NOTHING = (40, 40, 40)
+"""Colour of pixels without a value."""
+
+
+def colorize(values: np.ndarray, low: float, high: float, colors: str = DEPTH_COLORS) -> np.ndarray:
+    """Maps values from `low`..`high` to colours.
+
+    Args:
+        values: (H, W); NaN and infinity get the colour of nothing.
+        low: value of the first colour.
+        high: value of the last colour.
+        colors: name of a colour map of matplotlib. Default: Spectral, red for the first value.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    known = np.isfinite(values)
+    share = (np.where(known, values, low) - low) / max(high - low, 1e-12)
+    picture = (colormaps[colors](np.clip(share, 0, 1))[..., :3] * 255).astype(np.uint8)
+    picture[~known] = NOTHING
+    return picture
+
+
+def inverse_limits(*depths: np.ndarray) -> tuple[float, float]:
+    """The nearest and the farthest depth worth a colour: the 2nd and 98th percentile of all positive values."""
+    values = np.concatenate([d[np.isfinite(d) & (d > 0)].ravel() for d in depths])
+    if not values.size:
+        return 1.0, 2.0
+    near, far = np.percentile(values, [2, 98])
+    return float(near), float(max(far, near * 1.01))
+
+
+def colorize_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
+    """Depth in colour, even in log depth, red near and blue far; zero is no measurement. (H, W, 3) uint8 RGB."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(depth > 0, np.log(depth), np.nan)
+    return colorize(logs, np.log(near), np.log(far))
+
+
+def error_map(pred: np.ndarray, truth: np.ndarray, worst: float = 0.5) -> np.ndarray:
+    """AbsRel per pixel in colour, dark for none and bright from `worst` on (paper, Figure 3).
+
+    Args:
+        pred: predicted depth, (H, W).
+        truth: true depth, (H, W); zero is no measurement.
+        worst: error of the last colour. Default: 0.5.
+    """
+    error = np.where(truth > 0, np.abs(pred - truth) / np.where(truth > 0, truth, 1), np.nan)
+    return colorize(error, 0, worst, ERROR_COLORS)
+
+
+def depth_with_bar(depth: np.ndarray, unit: str, title: str = "") -> np.ndarray:
+    """A depth map in colour with a bar in its unit.
+
+    Args:
+        depth: (H, W), positive.
+        unit: what the bar counts, "m" or "mm".
+        title: written above. Default: none.
+
+    Returns:
+        A picture about as large as the depth map, at least 600 pixels wide, (H', W', 3) uint8 RGB.
+    """
+    near, far = inverse_limits(depth)
+    height, width = depth.shape
+    scale = max(600 / width, 1)
+    figure = Figure(figsize=((width * scale + 130) / 100, (height * scale + 50) / 100), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    with np.errstate(divide="ignore"):
+        shown = axes.imshow(np.log(depth), vmin=np.log(near), vmax=np.log(far), cmap=DEPTH_COLORS)
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title, fontsize=9, wrap=True)
+    ticks = np.geomspace(near, far, 6)
+    bar = figure.colorbar(shown, ax=axes, label=f"depth in {unit}", ticks=np.log(ticks), fraction=0.05)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{np.exp(value):.3g}"))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
