@@ -40,8 +40,7 @@ train_pipeline = [dict(type="LoadDepthInputs", text="random"), dict(type="Resize
 test_pipeline = [dict(type="LoadDepthInputs"), dict(type="ResizeDepthInputs", depth=False), dict(type="PackDepthInputs")]
 train_dataloader = dict(
     batch_size=32,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
     sampler=dict(type="mmengine.InfiniteSampler", shuffle=True),
     dataset=dict(type="TableDataset", data_root=data_root, split="train", pipeline=train_pipeline),
 )

@@ -241,8 +241,8 @@ class Tube:
             if not searching.any():
                 break
         hit = ~searching
-        for _ in range(4):  # false position inside the bracket
-            t = near + (far - near) * (below / (below - above))
+        for i in range(6):  # false position, and halving in turn where the wall has a kink
+            t = near + (far - near) * (below / (below - above) if i % 2 else np.float32(0.5))
             point = origin[:, None, None] + t * rays
             value = self.outside(point, point[2])
             inside = value <= 0

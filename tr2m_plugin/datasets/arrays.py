@@ -59,11 +59,13 @@ def read_array(reference: str) -> np.ndarray:
     Raises:
         InputError: the file is missing or holds no such array.
     """
+    from safetensors import SafetensorError
+
     path, _, name = reference.partition("#")
-    shard = open_shard(path)
-    if name not in shard.keys():
-        raise InputError(f"{path} holds no array {name!r}")
-    return shard.get_tensor(name)
+    try:
+        return open_shard(path).get_tensor(name)
+    except SafetensorError as error:
+        raise InputError(f"{path} holds no array {name!r}") from error
 
 
 def is_reference(source: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import ExponentialMovingAverage, is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -120,6 +121,8 @@ class SOCHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Adds the projector to model and optimizer and makes the key branch."""
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
+            return  # testing: there is nothing to add a loss to
         wrapped = runner.model
         model = wrapped.module if is_model_wrapper(wrapped) else wrapped
         device = next(model.parameters()).device
@@ -130,9 +133,7 @@ class SOCHook(Hook):
         self._key = ExponentialMovingAverage(self._online, momentum=self.momentum, update_buffers=True)
         self._key.requires_grad_(False).eval()
         model.add_module(PROJECTOR, projector)
-        groups = runner.optim_wrapper.param_groups if hasattr(runner, "optim_wrapper") else []
-        if groups:
-            groups[0]["params"].extend(projector.parameters())
+        runner.optim_wrapper.param_groups[0]["params"].extend(projector.parameters())
         if is_model_wrapper(wrapped):
             # DDP synchronises the gradients of the parameters that it saw when it was made.
             runner.model = runner.wrap_model(runner.cfg.get("model_wrapper_cfg"), model)

@@ -111,12 +111,12 @@ class ResidualConvUnit(nn.Module):
 class MapHead(nn.Module):
     """3×3, resize, 3×3, ReLU, 1×1, then c · exp: one positive map."""
 
-    def __init__(self, channels: int, coef: float) -> None:
+    def __init__(self, channels: int, hidden: int, coef: float) -> None:
         super().__init__()
         self.coef = coef
         self.reduce = nn.Conv2d(channels, channels // 2, 3, padding=1)
-        self.expand = nn.Conv2d(channels // 2, 32, 3, padding=1)
-        self.project = nn.Conv2d(32, 1, 1)
+        self.expand = nn.Conv2d(channels // 2, hidden, 3, padding=1)
+        self.project = nn.Conv2d(hidden, 1, 1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = F.interpolate(self.reduce(x), size, mode="bilinear", align_corners=True)
@@ -136,6 +136,7 @@ class RescaleNet(BaseModule):
         out_channels: width after the 1×1 projection. Default: 192.
         features: width of the convolutional trunk. Default: 128.
         num_heads: attention heads. Default: 8.
+        head_channels: width of the maps' heads at full resolution. Default: 32.
         coef_scale: c of A = c · exp(.). Default: 0.01.
         coef_shift: c of B = c · exp(.). Default: 0.01.
         modalities: `both`, `image` or `text` (Table 5). Default: both.
@@ -150,6 +151,7 @@ class RescaleNet(BaseModule):
         out_channels: int = 192,
         features: int = 128,
         num_heads: int = 8,
+        head_channels: int = 32,
         coef_scale: float = 0.01,
         coef_shift: float = 0.01,
         modalities: Modalities = "both",
@@ -166,8 +168,8 @@ class RescaleNet(BaseModule):
         self.reduce = nn.Conv2d(out_channels, features, 3, padding=1, bias=False)
         self.unit1, self.mix1 = ResidualConvUnit(features), nn.Conv2d(features, features, 1)
         self.unit2, self.mix2 = ResidualConvUnit(features), nn.Conv2d(features, features, 1)
-        self.scale_head = MapHead(features, coef_scale) if maps != "shift" else None
-        self.shift_head = MapHead(features, coef_shift) if maps != "scale" else None
+        self.scale_head = MapHead(features, head_channels, coef_scale) if maps != "shift" else None
+        self.shift_head = MapHead(features, head_channels, coef_shift) if maps != "scale" else None
 
     def forward(self, image_features: Tensor, text_features: Tensor, patch_hw: tuple[int, int]) -> RescaleMaps:
         """Predicts the maps.

@@ -1,0 +1,138 @@
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.models import RescaleNet, rescale
+
+# Names of the released head's layers, and ours.
+LAYERS = {
+    "align_mlp.a_fc": "fusion.align.0",
+    "crossattn.attn.": "fusion.self_attention.",
+    "crossattn.attn_cross.": "fusion.text_attention.",
+    "crossattn.ln_1": "fusion.norm_self",
+    "crossattn.ln_2": "fusion.norm_mlp",
+    "crossattn.ln_text": "fusion.norm_text",
+    "crossattn.ln_visual": "fusion.norm_image",
+    "crossattn.mlp.c_fc": "fusion.mlp.0",
+    "crossattn.mlp.c_proj": "fusion.mlp.2",
+    "projects.": "project.",
+    "resize_layers.": "upsample.",
+    "layer1_rn": "reduce",
+    "resConfUnit1": "unit1",
+    "resConfUnit2": "unit2",
+    "out_conv1": "mix1",
+    "out_conv2": "mix2",
+    "output_conv_scale1": "scale_head.reduce",
+    "output_conv_scale2.0": "scale_head.expand",
+    "output_conv_scale2.2": "scale_head.project",
+    "output_conv_shift1": "shift_head.reduce",
+    "output_conv_shift2.0": "shift_head.expand",
+    "output_conv_shift2.2": "shift_head.project",
+}
+
+
+def released(name):
+    layer = next(layer for layer in LAYERS if name.startswith(layer))
+    return LAYERS[layer] + name[len(layer) :]
+
+
+def small(**options):
+    torch.manual_seed(0)
+    sizes = {"image_channels": 32, "text_channels": 24, "out_channels": 16, "features": 16, "num_heads": 4}
+    return RescaleNet(**{**sizes, **options})
+
+
+def tokens(batch=2, h=3, w=4):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(batch, h * w, 32, generator=generator), torch.randn(batch, 1, 24, generator=generator)
+
+
+def test_gives_the_released_heads_numbers(data):
+    path = data / "tr2m_release_head.safetensors"
+    with safe_open(path, "pt") as file:
+        size = {name: float(value) for name, value in file.metadata().items()}
+    arrays = load_file(path)
+    net = RescaleNet(
+        int(size["in_channels"]),
+        int(size["text_channels"]),
+        int(size["out_channels"]),
+        int(size["features"]),
+        int(size["heads"]),
+        size["coef_scale"],
+        size["coef_shift"],
+    )
+    prefix = "state_dict."
+    net.load_state_dict({released(k[len(prefix) :]): v for k, v in arrays.items() if k.startswith(prefix)})
+    with torch.no_grad():
+        out = net(
+            arrays["input.image_features"],
+            arrays["input.text_features"],
+            (int(size["patch_h"]), int(size["patch_w"])),
+        )
+    for name in ("fused", "scale", "shift"):
+        torch.testing.assert_close(getattr(out, name), arrays[f"output.{name}"], rtol=1e-5, atol=1e-6)
+    depth = rescale(arrays["input.relative_depth"], out.scale, out.shift)
+    torch.testing.assert_close(depth, arrays["output.metric_depth"], rtol=1e-5, atol=0)
+
+
+def test_full_size_has_the_published_number_of_parameters():
+    with torch.device("meta"):
+        net = RescaleNet()
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 18_959_746
+
+
+def test_shapes_and_signs():
+    out = small()(*tokens(), (3, 4))
+    assert out.scale.shape == out.shift.shape == (2, 1, 42, 56)
+    assert out.fused.shape == (2, 32, 3, 4)
+    assert (out.scale > 0).all()
+    assert (out.shift > 0).all()
+
+
+def test_equal_widths_need_no_alignment():
+    net = small(text_channels=32)
+    assert isinstance(net.fusion.align, torch.nn.Identity)
+
+
+@pytest.mark.parametrize(("modalities", "image_matters", "text_matters"), [("both", 1, 1), ("image", 1, 0), ("text", 0, 1)])
+def test_modalities(modalities, image_matters, text_matters):
+    net = small(modalities=modalities).eval()
+    image, text = tokens()
+    plain = net(image, text, (3, 4)).scale
+    assert torch.equal(net(image + 1e-1 * image.roll(1, 1), text, (3, 4)).scale, plain) is not bool(image_matters)
+    assert torch.equal(net(image, text.roll(1, 2), (3, 4)).scale, plain) is not bool(text_matters)
+
+
+def test_maps():
+    image, text = tokens()
+    scale_only, shift_only = small(maps="scale")(image, text, (3, 4)), small(maps="shift")(image, text, (3, 4))
+    assert (scale_only.shift == 0).all()
+    assert scale_only.scale.std() > 0
+    assert (shift_only.scale == 1).all()
+    assert shift_only.shift.std() > 0
+
+
+def test_rescale_is_eq_3_with_a_floor():
+    relative, scale, shift = torch.tensor([0.5, 0.0]), torch.tensor([2.0, 2.0]), torch.tensor([0.25, 0.0])
+    torch.testing.assert_close(rescale(relative, scale, shift), torch.tensor([0.8, 1e6]))
+
+
+def test_layer_norm_is_computed_in_float32():
+    net = small().to(torch.bfloat16)
+    norm = net.fusion.norm_self.float()
+    x = torch.randn(2, 5, 32).to(torch.bfloat16)
+    expected = torch.nn.functional.layer_norm(x.float(), (32,)).to(torch.bfloat16)
+    assert torch.equal(norm(x), expected)
+
+
+@pytest.mark.parametrize("options", [{"modalities": "sound"}, {"maps": "none"}])
+def test_unknown_options_are_named(options):
+    with pytest.raises(InputError, match=str(next(iter(options.values())))):
+        small(**options)
+
+
+def test_wrong_number_of_tokens():
+    with pytest.raises(InputError, match="12 image tokens do not make 3 × 5 patches"):
+        small()(*tokens(), (3, 5))
