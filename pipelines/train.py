@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import tr2m_plugin
 from pipelines.params import Stage, digest, digest_files, run_stage
-from tr2m_plugin import __version__
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import WEIGHTS, save_model, spec_of
@@ -21,7 +21,8 @@ TABLES = ("index.parquet", "descriptions.parquet", "text_features.parquet")
 def fingerprint(run: Stage) -> str:
     """A hash of everything the weights depend on: settings, data, and the code of the package."""
     tables = [run.root / name for name in TABLES]
-    code = sorted(Path("tr2m_plugin").rglob("*.py")) + sorted(Path("configs").rglob("*.py"))
+    config = Path(run.params["config"])
+    code = sorted(Path(tr2m_plugin.__file__).parent.rglob("*.py")) + sorted(config.parent.rglob("*.py"))
     start = [Path(run.params["load_from"])] if run.params.get("load_from") else []
     shards = sorted(path.name for path in (run.root / "relative_depth").glob("*.safetensors"))
     return digest([run.params, digest_files([*tables, *code, *start]), shards])
@@ -99,7 +100,7 @@ def stage(run: Stage) -> None:
 
 
 def _finish(run: Stage, config: Any, state: dict[str, Any], about: dict[str, Any]) -> None:
-    facts = {**about, "config": run.params["config"], "version": __version__, "profile": run.profile}
+    facts = {**about, "config": run.params["config"], "version": tr2m_plugin.__version__, "profile": run.profile}
     shutil.rmtree(run.root / "model", ignore_errors=True)
     save_model(run.root / "model", spec_of(config, facts), state)
     with open(run.root / "curves.csv", "w", newline="") as file:

@@ -15,10 +15,14 @@ _ROOM_SIZES = ((1.6, 2.4, 3.4, 4.8, 6.8, 10.0), ("tiny", "very small", "small", 
 _STREET_SIZES = ((3.2, 6.4, 11.0, 17.0, 25.0), ("very narrow", "narrow", "medium-wide", "wide", "very wide", "vast"))
 
 _BACKDROP = {"floor", "ceiling", "wall", "road", "sidewalk", "grass", "colon wall"}
-_DOLLS_HOUSE = ("a dolls' house {place}", "a miniature {place} for dolls", "a toy {place}")
-_MODEL_RAILWAY = ("a model railway {place}", "a miniature model of a {place}", "a toy {place}")
+_DOLLS_HOUSE = ("a dolls' house {place}", "a miniature {place} for dolls", "a toy {place}", "a {place}")
+_MODEL_RAILWAY = ("a model railway {place}", "a miniature model of a {place}", "a toy {place}", "a {place}")
 _DIORAMA = ("a table-top diorama of a {place}", "a small-scale replica of a {place}", "a scale model of a {place}")
-_COLON = ("An endoscopic view of the {place} with texture type {detail}.", "A medical image of the {place}, texture type {detail}.")
+_COLON = (
+    "An endoscopic view of the {place} with texture type {detail}.",
+    "A medical image of the {place}, texture type {detail}.",
+    "This is a medical scene of a colon.",
+)
 _TOY = ("toy", "miniature", "tiny")
 
 
@@ -71,6 +75,7 @@ def scene_sentences(
         words = _DIORAMA
     else:
         words = _DOLLS_HOUSE if scale == DOLLS_HOUSE else _MODEL_RAILWAY
+    # The things always say that they are small, the place does so mostly.
     listed = join_phrases(count_phrases(toy_labels(things, rng))[:4])
     first, second = (str(words[i]) for i in rng.choice(len(words), 2, replace=False))
     first = first.format(place=f"{size} {place}")
@@ -78,7 +83,7 @@ def scene_sentences(
 
 
 def colon_sentences(place: str, detail: str) -> list[str]:
-    """Sentences about a stretch of colon: the paper's template first, then two of an endoscopist's.
+    """Sentences about a stretch of colon: the paper's template first, an endoscopist's, and one that tells no segment.
 
     Args:
         place: the segment.

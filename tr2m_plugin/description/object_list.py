@@ -38,7 +38,8 @@ def count_phrase(label: str, count: int) -> str:
     english = _english()
     if count == 1:
         return english.a(label)
-    return f"{english.number_to_words(count)} {english.plural_noun(label, count)}"
+    plural = label if english.singular_noun(label) else english.plural_noun(label, count)  # "stairs" is plural already
+    return f"{english.number_to_words(count)} {plural}"
 
 
 def count_phrases(labels: Sequence[str]) -> list[str]:

@@ -34,5 +34,6 @@ def test_an_empty_room_is_described_by_its_shell():
 
 def test_colon_sentences():
     assert colon_sentences("cecum", "one")[0] == "The image shows a medical scene of cecum with texture type one."
-    assert len(colon_sentences("cecum", "one")) == 3
+    assert len(colon_sentences("cecum", "one")) == 4
+    assert colon_sentences("cecum", "one")[-1] == "This is a medical scene of a colon."
     assert colon_sentences("phantom colon", "") == ["This is a medical scene of a phantom colon."]

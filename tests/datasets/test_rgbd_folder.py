@@ -1,0 +1,88 @@
+import cv2
+import numpy as np
+import pytest
+
+from tr2m_plugin.datasets import RGBDFolder
+from tr2m_plugin.datasets.tables import INDEX
+from tr2m_plugin.errors import InputError
+
+WHOLE = {"image": "*_rgb.jpg", "depth": "*_depth.png", "depth_scale": 0.001, "unit": "m", "depth_range": [0.3, 10]}
+
+
+def fill(root, names, image="{}_rgb.jpg", depth="{}_depth.png", size=(6, 8)):
+    for name in names:
+        for pattern, pixels in ((image, np.zeros((6, 8, 3), np.uint8)), (depth, np.ones(size, np.uint16))):
+            path = root / pattern.format(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), pixels)
+
+
+def test_pairs_by_name_with_folders_in_the_sample_id(tmp_path):
+    fill(tmp_path, ["b", "a", "sub/c"])
+    rows = RGBDFolder(str(tmp_path), name="mine", intrinsics=[1, 2, 3, 4], domain="indoor", **WHOLE).index()
+    assert [r["sample_id"] for r in rows] == ["a", "b", "sub/c"]
+    assert all(set(r) == set(INDEX) for r in rows)
+    first = rows[0]
+    assert first["image"] == str(tmp_path / "a_rgb.jpg")
+    assert first["depth"] == str(tmp_path / "a_depth.png")
+    assert (first["depth_scale"], first["unit"], first["depth_min"], first["depth_max"]) == (0.001, "m", 0.3, 10)
+    assert (first["fx"], first["cy"], first["domain"], first["split"]) == (1, 4, "indoor", "test")
+
+
+def test_pairs_in_folders_and_depth_that_matches_the_pictures_pattern_too(tmp_path):
+    fill(tmp_path, ["1", "2"], "rgb/{}.jpg", "depth/{}.png")
+    rows = RGBDFolder(str(tmp_path), **{**WHOLE, "image": "rgb/*.jpg", "depth": "depth/*.png"}).index()
+    assert [r["sample_id"] for r in rows] == ["1", "2"]
+    assert rows[0]["dataset"] == tmp_path.name
+    fill(tmp_path / "flat", ["1"], "{}.png", "{}_depth.png")
+    rows = RGBDFolder(str(tmp_path / "flat"), **{**WHOLE, "image": "*.png"}).index()
+    assert [r["sample_id"] for r in rows] == ["1"]
+
+
+def test_pictures_without_depth(tmp_path):
+    fill(tmp_path, ["a"])
+    (row,) = RGBDFolder(str(tmp_path), image="*_rgb.jpg").index()
+    assert row["depth"] is None
+
+
+def test_splits_are_stable_and_can_be_assigned(tmp_path):
+    names = [f"{i:03d}" for i in range(60)]
+    fill(tmp_path, names)
+    folder = RGBDFolder(str(tmp_path), splits={"train": 0.7, "test": 0.3}, assign={"val": ["003"]}, **WHOLE)
+    splits = {r["sample_id"]: r["split"] for r in folder.index()}
+    assert splits == {r["sample_id"]: r["split"] for r in folder.index()}
+    assert splits["003"] == "val"
+    assert 30 < sum(s == "train" for s in splits.values()) < 54
+    (tmp_path / "000_rgb.jpg").unlink()
+    (tmp_path / "000_depth.png").unlink()
+    assert {r["sample_id"]: r["split"] for r in folder.index()} == {k: v for k, v in splits.items() if k != "000"}
+
+
+@pytest.mark.parametrize("option", ["depth_scale", "unit", "depth_range"])
+def test_scale_unit_and_range_are_refused_when_missing(tmp_path, option):
+    fill(tmp_path, ["a"])
+    with pytest.raises(InputError, match=f"{option} is missing"):
+        RGBDFolder(str(tmp_path), **{k: v for k, v in WHOLE.items() if k != option})
+
+
+def test_errors_say_what_is_wrong(tmp_path):
+    with pytest.raises(InputError, match="is not a folder"):
+        RGBDFolder(str(tmp_path / "nowhere"), **WHOLE)
+    with pytest.raises(InputError, match=r"must have one \*"):
+        RGBDFolder(str(tmp_path), **{**WHOLE, "image": "rgb.jpg"})
+    with pytest.raises(InputError, match="unit must be one of m, mm"):
+        RGBDFolder(str(tmp_path), **{**WHOLE, "unit": "feet"})
+    with pytest.raises(InputError, match=r"holds no file named \*_rgb.jpg"):
+        RGBDFolder(str(tmp_path), **WHOLE).index()
+    fill(tmp_path, ["a", "b"])
+    with pytest.raises(InputError, match="z_rgb.jpg, which is assigned"):
+        RGBDFolder(str(tmp_path), assign={"val": ["z"]}, **WHOLE).index()
+    (tmp_path / "b_depth.png").unlink()
+    with pytest.raises(InputError, match=r"b_rgb.jpg has no b_depth.png to go with it \(1 of 2"):
+        RGBDFolder(str(tmp_path), **WHOLE).index()
+
+
+def test_depth_of_another_size_is_refused(tmp_path):
+    fill(tmp_path, ["a"], size=(3, 4))
+    with pytest.raises(InputError, match="is 3 × 4 but its picture is 6 × 8"):
+        RGBDFolder(str(tmp_path), **WHOLE).index()

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from tr2m_plugin.evaluation import apply_scale_shift, depth_metrics, global_fit, linear_fit, median_scale
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    out = []
+    for scale, shift in ((0.5, 0.02), (0.8, 0.05)):
+        relative = rng.uniform(0.1, 1.0, (8, 9)).astype(np.float32)
+        truth = (1 / (scale * relative + shift)).astype(np.float32)
+        valid = rng.random((8, 9)) < 0.6
+        out.append((relative, np.where(valid, truth, 0), valid))
+    return out
+
+
+def test_linear_fit_recovers_scale_and_shift(images):
+    for (relative, truth, valid), expected in zip(images, ((0.5, 0.02), (0.8, 0.05)), strict=True):
+        scale, shift = linear_fit(relative, truth, valid)
+        assert (scale, shift) == pytest.approx(expected, rel=1e-4)
+        np.testing.assert_allclose(apply_scale_shift(relative, scale, shift)[valid], truth[valid], rtol=1e-4)
+
+
+def test_linear_fit_equals_lstsq_on_noisy_data(images):
+    relative, truth, valid = images[0]
+    noisy = truth * np.random.default_rng(1).uniform(0.8, 1.2, truth.shape)
+    x = np.stack([relative[valid], np.ones(valid.sum())], 1).astype(np.float64)
+    expected = np.linalg.lstsq(x, 1 / noisy[valid].astype(np.float64), rcond=None)[0]
+    assert linear_fit(relative, noisy, valid) == pytest.approx(tuple(expected), rel=1e-6)
+
+
+def test_median_scaling_matches_the_median_and_has_no_shift(images):
+    for relative, truth, valid in images:
+        scale, shift = median_scale(relative, truth, valid)
+        assert shift == 0
+        aligned = apply_scale_shift(relative, scale, shift)
+        assert np.median(aligned[valid]) == pytest.approx(np.median(truth[valid]), rel=1e-5)
+
+
+def test_global_fit_minimises_the_mean_over_images_of_their_mean_squared_error(images):
+    scale, shift = global_fit(images)
+
+    def cost(a, b):
+        return np.mean([np.mean((a * r[v].astype(np.float64) + b - 1 / t[v]) ** 2) for r, t, v in images])
+
+    best = cost(scale, shift)
+    for da, db in ((1e-3, 0), (-1e-3, 0), (0, 1e-3), (0, -1e-3)):
+        assert cost(scale + da, shift + db) > best
+
+
+def test_per_image_fits_beat_the_global_fit(images):
+    together = global_fit(images)
+    for relative, truth, valid in images:
+        alone = linear_fit(relative, truth, valid)
+        errors = [depth_metrics(apply_scale_shift(relative, *c)[valid], truth[valid])["abs_rel"] for c in (alone, together)]
+        assert errors[0] < errors[1]
+
+
+def test_nothing_valid_and_no_variation(images):
+    relative, truth, valid = images[0]
+    nothing = np.zeros_like(valid)
+    assert median_scale(relative, truth, nothing) == (0, 0)
+    assert linear_fit(relative, truth, nothing) == pytest.approx((0, 0))
+    flat = np.full_like(relative, 0.5)
+    fitted = apply_scale_shift(flat, *linear_fit(flat, truth, valid))
+    np.testing.assert_allclose(fitted, 1 / np.mean(1 / truth[valid]), rtol=1e-5)
+
+
+def test_a_negative_line_becomes_the_farthest_depth():
+    assert apply_scale_shift(np.array([[0.0]]), 1.0, -1.0) == pytest.approx(1e6)

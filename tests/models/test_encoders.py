@@ -1,0 +1,85 @@
+import copy
+
+import pytest
+import torch
+from transformers import AutoTokenizer, CLIPTextModelWithProjection, DepthAnythingForDepthEstimation, Dinov2Model
+
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.models import CLIPTextEncoder, DINOv2Encoder
+
+
+def test_patch_tokens_are_the_last_layers_after_the_norm_row_by_row(dinov2):
+    encoder = DINOv2Encoder(str(dinov2))
+    image = torch.randn(2, 3, 56, 84)
+    with torch.no_grad():
+        whole = Dinov2Model.from_pretrained(dinov2)(image).last_hidden_state
+    tokens = encoder(image)
+    torch.testing.assert_close(tokens, whole[:, 1:])
+    assert tokens.shape == (2, 4 * 6, 32)
+    assert (encoder.channels, encoder.patch_size) == (32, 14)
+
+
+def test_tokens_follow_their_patches(dinov2):
+    """Changing a patch moves its own token more than any other."""
+    encoder = DINOv2Encoder(str(dinov2))
+    image = torch.zeros(1, 3, 56, 84)
+    changed = image.clone()
+    changed[:, :, 14:28, 42:56] += 3  # row 1, column 3
+    moved = (encoder(changed) - encoder(image)).norm(dim=-1)[0]
+    assert moved.argmax().item() == 1 * 6 + 3
+
+
+def test_the_backbone_of_a_depth_network_serves_as_encoder(depth_anything):
+    image = torch.randn(1, 3, 56, 70)
+    with torch.no_grad():
+        maps = DepthAnythingForDepthEstimation.from_pretrained(depth_anything).backbone(image).feature_maps
+    torch.testing.assert_close(DINOv2Encoder(str(depth_anything))(image), maps[-1][:, 1:])
+
+
+def test_odd_sizes_are_refused(dinov2):
+    with pytest.raises(InputError, match="60 × 84 does not divide into 14-pixel patches"):
+        DINOv2Encoder(str(dinov2))(torch.zeros(1, 3, 60, 84))
+
+
+def test_text_embedding_is_the_projected_one_whatever_the_padding(clip_text):
+    encoder = CLIPTextEncoder(str(clip_text))
+    short, long = "a small room", "a very long hall"
+    batch = encoder([short, long])
+    assert batch.shape == (2, 1, 24)
+    torch.testing.assert_close(batch[0], encoder([short])[0], rtol=1e-4, atol=1e-6)
+    tokens = AutoTokenizer.from_pretrained(clip_text)([short], return_tensors="pt")
+    with torch.no_grad():
+        network = CLIPTextModelWithProjection.from_pretrained(clip_text)
+        expected = network(input_ids=tokens["input_ids"]).text_embeds
+    torch.testing.assert_close(batch[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_long_text_is_cut(clip_text):
+    encoder = CLIPTextEncoder(str(clip_text))
+    assert encoder.max_length == 32
+    assert torch.isfinite(encoder(["word " * 300])).all()
+
+
+def test_frozen_networks_stay_out_of_checkpoints_optimizers_and_copies_but_follow_the_device(dinov2):
+    encoder = DINOv2Encoder(str(dinov2))
+    holder = torch.nn.ModuleDict({"encoder": encoder, "head": torch.nn.Linear(2, 2)})
+    assert set(holder.state_dict()) == {"head.weight", "head.bias"}
+    assert len(list(holder.parameters())) == 2
+    assert copy.deepcopy(holder)["encoder"].network is encoder.network
+    holder.train()
+    assert not encoder.network.training
+    assert not any(p.requires_grad for p in encoder.network.parameters())
+    holder.to(torch.float64)
+    assert encoder.network.dtype == torch.float64
+
+
+def test_precision_is_configurable(dinov2):
+    encoder = DINOv2Encoder(str(dinov2), dtype="bfloat16")
+    assert encoder.network.dtype == torch.bfloat16
+    assert encoder(torch.zeros(1, 3, 28, 28)).dtype == torch.float32
+
+
+def test_weights_that_are_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match="no AutoConfig found at .*nowhere.*save_pretrained"):
+        DINOv2Encoder(str(tmp_path / "nowhere"))

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import torch
+from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+from tr2m_plugin.models import RelativeDepth
+from tr2m_plugin.weights import packaged
+
+
+def pictures(count=2, size=(60, 80)):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, (*size, 3), np.uint8) for _ in range(count)]
+
+
+def test_equals_transformers_with_the_networks_own_preprocessing(depth_anything):
+    network = RelativeDepth(str(depth_anything))
+    inputs = AutoImageProcessor.from_pretrained(depth_anything)(images=pictures(), return_tensors="pt")
+    with torch.no_grad():
+        expected = AutoModelForDepthEstimation.from_pretrained(depth_anything)(**inputs).predicted_depth
+    depth = network(pictures())
+    assert depth.shape[1] == 1
+    torch.testing.assert_close(depth[:, 0], expected)
+
+
+def test_a_given_size_stretches(depth_anything):
+    network = RelativeDepth(str(depth_anything), size=(56, 84))
+    depth = network(pictures(size=(60, 80)) + pictures(1, size=(100, 50)))
+    assert depth.shape == (3, 1, 56, 84)
+    assert (depth >= 0).all()
+
+
+@pytest.mark.skipif("mini_depth_anything" not in packaged(), reason="weights are not there")
+def test_the_packaged_network_sees_that_the_floor_is_near():
+    floor = np.full((112, 140, 3), 120, np.uint8)
+    floor[:56] = (150, 180, 220)
+    depth = RelativeDepth("mini_depth_anything", size=(112, 140))([floor])[0, 0]
+    assert depth[-10:].mean() > 2 * depth[:40].mean()

@@ -1,0 +1,95 @@
+import pytest
+import torch
+from mmengine.structures import PixelData
+
+from tr2m_plugin.models import TR2M, rescale
+from tr2m_plugin.structures import DepthDataSample
+
+NET = {
+    "type": "tr2m_plugin.RescaleNet",
+    "image_channels": 32,
+    "text_channels": 24,
+    "out_channels": 16,
+    "features": 16,
+    "num_heads": 4,
+}
+PREPROCESSOR = {"type": "mmengine.ImgDataPreprocessor", "mean": [120.0] * 3, "std": [60.0] * 3}
+
+
+def samples(count=2, tokens=True, truth=True):
+    generator = torch.Generator().manual_seed(0)
+    out = []
+    for i in range(count):
+        sample = DepthDataSample(metainfo={"sample_id": str(i), "dataset": "rooms"})
+        sample.relative_depth_map = PixelData(data=torch.rand(1, 28, 42, generator=generator))
+        sample.text_features = torch.randn(1, 24, generator=generator)
+        if tokens:
+            sample.image_features = torch.randn(6, 32, generator=generator)
+        if truth:
+            sample.gt_depth_map = PixelData(data=torch.rand(1, 28, 42, generator=generator) * 5 + 0.5)
+        out.append(sample)
+    return out
+
+
+def model(**options):
+    torch.manual_seed(0)
+    return TR2M(NET, data_preprocessor=PREPROCESSOR, **options)
+
+
+def test_tensor_mode_is_eq_3():
+    images, batch = torch.rand(2, 3, 28, 42), samples()
+    out = model()(images, batch)
+    relative = torch.stack([s.relative_depth_map.data for s in batch])
+    torch.testing.assert_close(out.depth, rescale(relative, out.scale, out.shift))
+    assert out.depth.shape == (2, 1, 28, 42)
+
+
+def test_losses_and_their_gradients():
+    net = model()
+    losses = net(torch.rand(2, 3, 28, 42), samples(), mode="loss")
+    assert set(losses) == {"loss_si", "loss_pseudo", "loss_smooth"}
+    sum(losses.values()).backward()
+    grads = {n: p.grad for n, p in net.rescale_net.named_parameters()}
+    assert all(g is not None and torch.isfinite(g).all() for g in grads.values())
+    assert grads["scale_head.project.bias"].abs().sum() > 0
+
+
+def test_losses_can_be_left_out():
+    net = model(loss_pseudo=None, loss_smooth=None)
+    assert set(net(torch.rand(2, 3, 28, 42), samples(), mode="loss")) == {"loss_si"}
+
+
+def test_predict_attaches_maps_to_the_samples_it_got():
+    data = {"inputs": [torch.zeros(3, 28, 42, dtype=torch.uint8)] * 2, "data_samples": samples()}
+    out = model().eval().test_step(data)
+    assert [s.sample_id for s in out] == ["0", "1"]
+    for sample in out:
+        for name in ("pred_depth_map", "scale_map", "shift_map"):
+            assert sample.get(name).data.shape == (1, 28, 42)
+
+
+def test_the_image_encoder_runs_when_samples_carry_no_tokens(dinov2):
+    encoder = {"type": "tr2m_plugin.DINOv2Encoder", "pretrained": str(dinov2)}
+    net = model(image_encoder=encoder).eval()
+    image = torch.randn(1, 3, 28, 42)
+    live = net(image, samples(1, tokens=False)).depth
+    sample = samples(1, tokens=False)
+    sample[0].image_features = net.image_encoder(image)[0]
+    torch.testing.assert_close(net(image, sample).depth, live)
+    assert not any(k.startswith("image_encoder") for k in net.state_dict())
+
+
+def test_smoothness_sees_the_image_before_normalisation():
+    net = model()
+    raw = torch.randint(0, 255, (3, 28, 42), dtype=torch.uint8)
+    batch = net.data_preprocessor({"inputs": [raw], "data_samples": samples(1)})
+    torch.testing.assert_close(net._unit_image(batch["inputs"])[0], raw / 255, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ValueError, match="no image_features"):
+        model()(torch.rand(2, 3, 28, 42), samples(tokens=False))
+    with pytest.raises(KeyError, match="sample 0 has no gt_depth_map"):
+        model()(torch.rand(2, 3, 28, 42), samples(truth=False), mode="loss")
+    with pytest.raises(ValueError, match="mode"):
+        model()(torch.rand(2, 3, 28, 42), samples(), mode="guess")
