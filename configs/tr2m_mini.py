@@ -5,6 +5,8 @@ _base_ = ["_base_/default_runtime.py"]
 data_root = "{{$TR2M_DATA_ROOT:work/mini}}"
 relative_depth = dict(type="RelativeDepth", pretrained="mini_depth_anything", size=(112, 140))
 text_encoder = dict(type="CLIPTextEncoder", pretrained="mini_clip_text")
+# What predictions are in where a description holds one of the words; metres otherwise.
+units = dict(mm=["cecum", "colon", "endoscop", "medical", "surgical"])
 
 model = dict(
     type="TR2M",
@@ -15,10 +17,13 @@ model = dict(
     rescale_net=dict(
         type="RescaleNet",
         image_channels=128,
-        text_channels=128,
-        out_channels=48,
-        features=32,
+        text_channels=160,
+        out_channels=32,
+        features=16,
+        head_channels=8,
         num_heads=4,
+        coef_scale=0.1,
+        coef_shift=0.1,
     ),
     loss_si=dict(type="SILogLoss", lam=0.15, loss_weight=1.0),
     loss_pseudo=dict(type="PseudoDepthLoss", threshold=0.8, loss_weight=0.5),
@@ -36,10 +41,18 @@ custom_hooks = [
     ),
 ]
 
-train_pipeline = [dict(type="LoadDepthInputs", text="random"), dict(type="ResizeDepthInputs"), dict(type="PackDepthInputs")]
-test_pipeline = [dict(type="LoadDepthInputs"), dict(type="ResizeDepthInputs", depth=False), dict(type="PackDepthInputs")]
+train_pipeline = [
+    dict(type="LoadDepthInputs", text="random"),
+    dict(type="ResizeDepthInputs"),
+    dict(type="PackDepthInputs"),
+]
+test_pipeline = [
+    dict(type="LoadDepthInputs"),
+    dict(type="ResizeDepthInputs", depth=False),
+    dict(type="PackDepthInputs"),
+]
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=0,
     sampler=dict(type="mmengine.InfiniteSampler", shuffle=True),
     dataset=dict(type="TableDataset", data_root=data_root, split="train", pipeline=train_pipeline),
@@ -58,7 +71,7 @@ test_dataloader = dict(
 )
 val_evaluator = test_evaluator = dict(type="DepthMetric")
 
-max_iters = 1500
+max_iters = 1200
 train_cfg = dict(type="mmengine.IterBasedTrainLoop", max_iters=max_iters, val_interval=300)
 val_cfg = dict(type="mmengine.ValLoop")
 test_cfg = dict(type="mmengine.TestLoop")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tr2m_plugin.evaluation import (
     median_scale,
     resize_prediction,
 )
-from tr2m_plugin.inference.model_folder import load_model
+from tr2m_plugin.inference.model_folder import ModelSpec, load_model
 from tr2m_plugin.structures import DepthDataSample
 
 METHODS: dict[str, bool] = {
@@ -115,20 +115,19 @@ class Predictor:
         self.model, self.device, self.batch_size = model, device, batch_size
 
     @torch.no_grad()
-    def __call__(self, data: Any, numbers: Sequence[int], texts: Sequence[int]) -> Iterator[DepthDataSample]:
+    def __call__(self, data: Any, numbers: Sequence[int], texts: Sequence[Any]) -> Iterator[DepthDataSample]:
         """Predicted samples, in order.
 
         Args:
             data: the dataset.
             numbers: which rows to predict.
-            texts: the row whose first sentence each of them gets.
+            texts: the embedding of the sentence that each of them gets, (T,).
         """
         for start in range(0, len(numbers), self.batch_size):
             part = slice(start, start + self.batch_size)
             items = [data[i] for i in numbers[part]]
-            for item, j in zip(items, texts[part], strict=True):
-                vector = np.asarray(data.get_data_info(j)["text_features"][0], np.float32)
-                item["data_samples"].text_features = torch.from_numpy(vector)[None]
+            for item, vector in zip(items, texts[part], strict=True):
+                item["data_samples"].text_features = torch.from_numpy(np.asarray(vector, np.float32))[None]
             batch = {"inputs": [i["inputs"] for i in items], "data_samples": [i["data_samples"] for i in items]}
             for sample in self.model.test_step(batch):
                 yield sample.to("cpu")
@@ -203,41 +202,73 @@ def example_arrays(item: dict[str, Any], sample: DepthDataSample) -> dict[str, n
     }
 
 
+def text_embedding(spec: ModelSpec, text: str, device: str) -> np.ndarray:
+    """The embedding of a sentence, (T,), by the text encoder that the model was trained with."""
+    from tr2m_plugin.registry import MODELS
+
+    return MODELS.build(spec.text_encoder).to(device)([text])[0, 0].cpu().numpy()
+
+
+def choose_texts(
+    rows: Sequence[dict[str, Any]], seed: int, stand_in: np.ndarray | None
+) -> dict[str, dict[int, np.ndarray]]:
+    """Which sentence each picture is predicted with: method → row number → embedding.
+
+    Args:
+        rows: of the dataset.
+        seed: of the draw of wrong sentences.
+        stand_in: takes the place of another domain's sentence where the rows have one domain only.
+    """
+
+    def vector(number: int) -> np.ndarray:
+        return rows[number]["text_features"][0]
+
+    wrong = wrong_texts(rows, seed)
+    domain = {i: stand_in if j is None else vector(j) for i, j in enumerate(wrong["domain"])}
+    return {
+        "tr2m": {i: vector(i) for i in range(len(rows))},
+        "tr2m_wrong_scene_text": {i: vector(j) for i, j in enumerate(wrong["scene"]) if j is not None},
+        "tr2m_wrong_domain_text": {i: v for i, v in domain.items() if v is not None},
+    }
+
+
 def stage(run: Stage) -> None:
     """Writes metrics.json, the table per image and the examples for the report."""
     device = pick_device(run.params.get("device", "auto"))
-    model, _ = load_model(run.root / "model", device)
+    model, spec = load_model(run.root / "model", device)
     data = open_split(run.root, "test")
     rows = [data.get_data_info(i) for i in range(len(data))]
+    if any(row["depth"] is None for row in rows):
+        raise InputError(
+            "the test split has pictures without depth, which nothing can be measured on: see `tr2m predict`"
+        )
     predict = Predictor(model, device, run.params.get("batch_size", 32))
-    wrong = wrong_texts(rows, run.params.get("seed", 0))
-    texts: dict[str, Sequence[int | None]] = {
-        "tr2m": range(len(rows)),
-        "tr2m_wrong_scene_text": wrong["scene"],
-        "tr2m_wrong_domain_text": wrong["domain"],
-    }
+    wrong_text = run.params.get("wrong_text")
+    stand_in = text_embedding(spec, wrong_text, device) if wrong_text else None
     results = []
-    for method, chosen in texts.items():
-        numbers = [i for i, j in enumerate(chosen) if j is not None]
-        samples = predict(data, numbers, [chosen[i] for i in numbers])  # type: ignore[misc]
-        for sample in tqdm(samples, total=len(numbers), desc=method, unit="picture", mininterval=1):
-            results.append(_row(method, sample, measure(sample, sample.pred_depth_map.data[0].numpy())))
+    for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in).items():
+        samples = predict(data, list(texts), list(texts.values()))
+        results += [
+            _row(method, sample, measure(sample, sample.pred_depth_map.data[0].numpy()))
+            for sample in tqdm(samples, total=len(texts), desc=method, unit="picture", mininterval=1)
+        ]
     results += evaluate_baselines(data, fit_baselines(run.root, data))
 
-    units = {row["dataset"]: row["unit"] for row in rows}
     folder = run.root / "evaluation"
     write_table(folder / "per_image.parquet", PER_IMAGE, results)
-    _write_examples(folder, results, data, rows, predict)
+    _write_examples(folder, pick_examples(results), data, predict)
+    units = {row["dataset"]: row["unit"] for row in rows}
     report = summarize(results, run.params.get("kind", "fixture"), units)
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
-def _write_examples(folder: Path, results: Sequence[dict], data: Any, rows: Sequence[dict], predict: Callable) -> None:
+def _write_examples(folder: Path, chosen: Sequence[dict[str, Any]], data: Any, predict: Predictor) -> None:
+    rows = [data.get_data_info(i) for i in range(len(data))]
     numbers = {sample_key(row): i for i, row in enumerate(rows)}
-    chosen = pick_examples(results)
-    indices = [numbers[sample_key(row)] for row in chosen]
+    indices = [numbers[sample_key(example)] for example in chosen]
+    texts = [rows[i]["text_features"][0] for i in indices]
     arrays, table = {}, []
-    for example, i, sample in zip(chosen, indices, predict(data, indices, indices), strict=True):
+    for example, i, sample in zip(chosen, indices, predict(data, indices, texts), strict=True):
         table.append({**example, "text": sample.text, "unit": sample.unit})
         for name, array in example_arrays(data[i], sample).items():
             arrays[f"{example['dataset']}/{example['rank']}/{name}"] = array

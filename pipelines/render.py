@@ -61,8 +61,8 @@ def plan(counts: dict[str, dict[str, int]], shard_size: int) -> list[Chunk]:
         if DOMAINS[dataset].zero_shot and set(splits) - {"test"}:
             raise InputError(f"{dataset} is a zero-shot dataset: it has a test split only")
         for split, count in splits.items():
-            for start in range(0, count, shard_size):
-                chunks.append(Chunk(dataset, split, range(start, min(start + shard_size, count))))
+            starts = range(0, count, shard_size)
+            chunks += [Chunk(dataset, split, range(start, min(start + shard_size, count))) for start in starts]
     return chunks
 
 

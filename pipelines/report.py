@@ -24,8 +24,16 @@ from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
 from tr2m_plugin.visualization import colorize, colorize_depth, error_map, inverse_limits
 
 SHOWN = ("d1", "d2", "d3", "abs_rel", "rmse", "rmse_log", "log10", "silog")
-HEADINGS = {"d1": "δ1 ↑", "d2": "δ2 ↑", "d3": "δ3 ↑", "abs_rel": "AbsRel ↓", "rmse": "RMSE ↓", "rmse_log": "RMSElog ↓",
-            "log10": "log10 ↓", "silog": "SIlog ↓"}
+HEADINGS = {
+    "d1": "δ1 ↑",
+    "d2": "δ2 ↑",
+    "d3": "δ3 ↑",
+    "abs_rel": "AbsRel ↓",
+    "rmse": "RMSE ↓",
+    "rmse_log": "RMSElog ↓",
+    "log10": "log10 ↓",
+    "silog": "SIlog ↓",
+}
 LABELS = {
     "tr2m": "TR2M",
     "tr2m_wrong_scene_text": "TR2M, another scene's description",
@@ -51,10 +59,16 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> str:
     for row in rows:
         series[row["name"]].append((int(row["iteration"]), float(row["value"])))
     figure = Figure(figsize=(11, 3.4), layout="constrained")
-    for axes, prefix, title in zip(figure.subplots(1, 3), ("loss", "abs_rel", "d1"), ("loss", "AbsRel, validation", "δ1, validation"), strict=True):
+    for axes, prefix, title in zip(
+        figure.subplots(1, 3), ("loss", "abs_rel", "d1"), ("loss", "AbsRel, validation", "δ1, validation"), strict=True
+    ):
         for name, points in sorted(series.items()):
             if name == prefix or name.startswith(f"{prefix}_") or name.endswith(f"/{prefix}"):
-                axes.plot(*zip(*points, strict=True), label=name.removesuffix(f"/{prefix}"), marker="." if len(points) < 30 else None)
+                axes.plot(
+                    *zip(*points, strict=True),
+                    label=name.removesuffix(f"/{prefix}"),
+                    marker="." if len(points) < 30 else None,
+                )
         axes.set(title=title, xlabel="iteration")
         if prefix == "loss":
             axes.set_yscale("log")
@@ -73,8 +87,16 @@ def draw_bars(path: Path, metrics: dict[str, Any], datasets: Sequence[str]) -> s
     for i, method in enumerate(methods):
         heights = [metrics[method].get(name, {}).get("d1", np.nan) for name in datasets]
         style = {"alpha": 0.5, "hatch": "//"} if METHODS[method] else {}
-        axes.bar(np.arange(len(datasets)) + (i - len(methods) / 2 + 0.5) * width, heights, width, label=LABELS[method], **style)
-    axes.set(xticks=range(len(datasets)), ylabel="δ1", ylim=(0, 1), title="δ1 on the test split (hatched: uses ground truth)")
+        axes.bar(
+            np.arange(len(datasets)) + (i - len(methods) / 2 + 0.5) * width,
+            heights,
+            width,
+            label=LABELS[method],
+            **style,
+        )
+    axes.set(
+        xticks=range(len(datasets)), ylabel="δ1", ylim=(0, 1), title="δ1 on the test split (hatched: uses ground truth)"
+    )
     axes.set_xticklabels(datasets)
     axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     axes.grid(alpha=0.3, axis="y")
@@ -91,14 +113,23 @@ def draw_panel(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, str]:
         arrays["image"],
         colorize(relative, float(relative.max()), float(relative.min())),
         colorize(np.log(scale), float(np.log(scale).min()), float(np.log(scale).max()), "viridis"),
-        colorize(np.log(shift.clip(1e-9)), float(np.log(shift.clip(1e-9)).min()), float(np.log(shift.clip(1e-9)).max()), "viridis"),
+        colorize(
+            np.log(shift.clip(1e-9)),
+            float(np.log(shift.clip(1e-9)).min()),
+            float(np.log(shift.clip(1e-9)).max()),
+            "viridis",
+        ),
         colorize_depth(pred, near, far),
         colorize_depth(truth, near, far),
         error_map(pred, truth),
     ]
     width = round(TILE_HEIGHT * arrays["image"].shape[1] / arrays["image"].shape[0])
     gap = np.full((TILE_HEIGHT, 4, 3), 255, np.uint8)
-    row = [part for tile in tiles for part in (cv2.resize(tile, (width, TILE_HEIGHT), interpolation=cv2.INTER_NEAREST), gap)]
+    row = [
+        part
+        for tile in tiles
+        for part in (cv2.resize(tile, (width, TILE_HEIGHT), interpolation=cv2.INTER_NEAREST), gap)
+    ]
     cv2.imwrite(str(path), np.hstack(row[:-1])[..., ::-1])
     return {
         "depth": f"{near:.3g} to {far:.3g}",
@@ -122,7 +153,10 @@ def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
             "kind": metrics[method]["kind"],
             "uses_truth": METHODS[method],
             "cells": [
-                {"text": f"{metrics[method][dataset][name]:.3f}", "best": method in fair and metrics[method][dataset][name] == best[name]}
+                {
+                    "text": f"{metrics[method][dataset][name]:.3f}",
+                    "best": method in fair and metrics[method][dataset][name] == best[name],
+                }
                 for name in SHOWN
             ],
         }
@@ -141,7 +175,9 @@ def stage(run: Stage) -> None:
     rows = read_table(run.root / "index.parquet", INDEX)
     trained = {row["dataset"] for row in rows if row["split"] == "train"}
     datasets = [name for name in metrics["tr2m"] if isinstance(metrics["tr2m"][name], dict)]
-    examples = {(e["dataset"], e["rank"]): e for e in read_table(run.root / "evaluation" / "examples.parquet", EXAMPLES)}
+    examples = {
+        (e["dataset"], e["rank"]): e for e in read_table(run.root / "evaluation" / "examples.parquet", EXAMPLES)
+    }
     shard = run.root / "evaluation" / "examples.safetensors"
     sections = []
     for name in datasets:

@@ -14,6 +14,7 @@ from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import WEIGHTS, save_model, spec_of
 from tr2m_plugin.tools.train import load_config, train
+from tr2m_plugin.weights import resolve_pretrained
 
 TABLES = ("index.parquet", "descriptions.parquet", "text_features.parquet")
 
@@ -23,7 +24,7 @@ def fingerprint(run: Stage) -> str:
     tables = [run.root / name for name in TABLES]
     config = Path(run.params["config"])
     code = sorted(Path(tr2m_plugin.__file__).parent.rglob("*.py")) + sorted(config.parent.rglob("*.py"))
-    start = [Path(run.params["load_from"])] if run.params.get("load_from") else []
+    start = [weights_file(run.params["load_from"])] if run.params.get("load_from") else []
     shards = sorted(path.name for path in (run.root / "relative_depth").glob("*.safetensors"))
     return digest([run.params, digest_files([*tables, *code, *start]), shards])
 
@@ -60,15 +61,17 @@ def has_split(run: Stage, split: str) -> bool:
     return any(row["split"] == split for row in read_table(run.root / "index.parquet", INDEX))
 
 
-def load_weights(path: str) -> dict[str, Any]:
-    """Weights of a checkpoint, or of a model folder."""
-    source = Path(path)
-    content = load_checkpoint(source / WEIGHTS if source.is_dir() else source)
-    return content.get("state_dict", content)
+def weights_file(start: str) -> Path:
+    """The file that holds the weights: a checkpoint itself, or that of a model folder, given by path or name."""
+    source = Path(resolve_pretrained(start))
+    file = source / WEIGHTS if source.is_dir() else source
+    if not file.is_file():
+        raise InputError(f"train.load_from: {file} does not exist")
+    return file
 
 
 def stage(run: Stage) -> None:
-    """Trains, and writes the best weights as a model folder; without iterations, takes `load_from` as it is."""
+    """Trains, and writes the best weights as a model folder; with `enabled: false`, those of `load_from`."""
     config = load_config(run.params["config"], run.params.get("options"), str(run.root))
     work_dir = run.root / "train"
     start = run.params.get("load_from")
@@ -76,7 +79,8 @@ def stage(run: Stage) -> None:
         if not start:
             raise InputError("train: with `enabled: false`, `load_from` must name the weights to evaluate")
         work_dir.mkdir(parents=True, exist_ok=True)
-        _finish(run, config, load_weights(start), {"weights": start})
+        content = load_checkpoint(weights_file(start))
+        _finish(run, config, content.get("state_dict", content), {"weights": start})
         return
     mark = work_dir / "fingerprint"
     current = fingerprint(run)
@@ -86,8 +90,9 @@ def stage(run: Stage) -> None:
         mark.write_text(current)
     config.work_dir = str(work_dir)
     if start:
-        source = Path(start)
-        config.load_from = str(source / WEIGHTS if source.is_dir() else source)
+        config.load_from = str(weights_file(start))
+    if not has_split(run, "train"):
+        raise InputError(f"train: {run.root / 'index.parquet'} lists no picture in the split 'train'")
     if not has_split(run, "val"):
         config.val_dataloader = config.val_cfg = config.val_evaluator = None
         config.default_hooks.checkpoint.pop("save_best", None)

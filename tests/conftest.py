@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tr2m_plugin.tools.train import load_config
-
 DATA = Path(__file__).parent / "data"
 REPOSITORY = Path(__file__).parent.parent
 

@@ -12,34 +12,31 @@ from tr2m_plugin.errors import InputError, TR2MError
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from tr2m_plugin.inference.inferencer import TR2MInferencer, list_pictures
+    from tr2m_plugin.inference.inferencer import TR2MInferencer, name_pictures
     from tr2m_plugin.inference.outputs import write_prediction
 
     if args.text is not None and not args.text.strip():
         raise InputError("the text is empty: describe the scene in a sentence")
-    pictures = [(Path(source), path) for source in args.pictures for path in list_pictures(source)]
+    total = len(name_pictures(args.pictures, skip=args.out))
     inferencer = TR2MInferencer(args.model, args.weights, args.device, show_progress=False)
-    failed = 0
-    for number, (source, path) in enumerate(pictures, 1):
-        try:
-            prediction = next(inferencer.predict(path, args.text, args.unit))
-            relative = path.relative_to(source) if source.is_dir() else Path(path.name)
-            camera = inferencer.camera(prediction.depth.shape, args.fov, args.intrinsics)
-            folder = args.out / relative.parent
-            write_prediction(folder, prediction, camera)
-        except InputError as error:
-            failed += 1
-            print(f"tr2m: {error}", file=sys.stderr)
-            continue
+    errors: list[InputError] = []
+
+    def complain(error: InputError) -> None:
+        errors.append(error)
+        print(f"tr2m: {error}", file=sys.stderr)
+
+    predictions = inferencer.predict(
+        args.pictures, args.text, args.unit, args.batch_size, skip=args.out, on_error=complain
+    )
+    for done, prediction in enumerate(predictions, 1):
         depth, unit = prediction.depth, prediction.unit
-        print(
-            f"[{number}/{len(pictures)}] {path}: {depth.min():.3g} to {depth.max():.3g} {unit}, "
-            f"{folder / prediction.name}_color.png",
-            flush=True,
-        )
-    if failed:
-        print(f"tr2m: {failed} of {len(pictures)} pictures failed", file=sys.stderr)
-    return 2 if failed else 0
+        files = write_prediction(args.out, prediction, inferencer.camera(depth.shape, args.fov, args.intrinsics))
+        number = done + len(errors)
+        found = f"{depth.min():.3g} to {depth.max():.3g} {unit}"
+        print(f"[{number}/{total}] {found}: {files[0]} and {len(files) - 1} more files", flush=True)
+    if errors:
+        print(f"tr2m: {len(errors)} of {total} pictures failed", file=sys.stderr)
+    return 2 if errors else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,9 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", nargs="+", help="pictures or folders of pictures")
     predict.add_argument("--text", help="a sentence about the scene (default: NAME.txt beside each picture)")
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder to write (default: predictions)")
-    predict.add_argument("--model", default="tr2m_mini", help="model folder, or config with --weights (default: tr2m_mini)")
+    predict.add_argument(
+        "--model", default="tr2m_mini", help="model folder, or config with --weights (default: tr2m_mini)"
+    )
     predict.add_argument("--weights", help="checkpoint to use instead of the model folder's weights")
     predict.add_argument("--device", default="auto", help="torch device (default: auto)")
+    predict.add_argument("--batch-size", type=int, default=8, help="pictures at a time (default: 8)")
     predict.add_argument("--unit", choices=["m", "mm"], help="unit of the depth (default: by the description)")
     predict.add_argument("--fov", type=float, help="horizontal field of view in degrees, for a point cloud")
     predict.add_argument(

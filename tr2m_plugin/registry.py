@@ -17,3 +17,11 @@ TRANSFORMS = _child("transform", _mmengine.TRANSFORMS, "datasets.transforms")
 METRICS = _child("metric", _mmengine.METRICS, "evaluation.depth_metric")
 HOOKS = _child("hook", _mmengine.HOOKS, "hooks")
 INFERENCERS = _child("inferencer", _mmengine.INFERENCERS, "inference.inferencer")
+
+for _name, _parent in (
+    ("log_processor", _mmengine.LOG_PROCESSORS),
+    ("visualizer", _mmengine.VISUALIZERS),
+    ("vis_backend", _mmengine.VISBACKENDS),
+    ("loop", _mmengine.LOOPS),
+):
+    _child(_name, _parent)  # nothing of ours registers here; without them MMEngine warns about the scope

@@ -11,7 +11,10 @@ from pipelines.mini_world.domains import DOLLS_HOUSE
 from tr2m_plugin.description.object_list import count_phrases, join_phrases
 from tr2m_plugin.description.templates import colon_sentence
 
-_ROOM_SIZES = ((1.6, 2.4, 3.4, 4.8, 6.8, 10.0), ("tiny", "very small", "small", "medium-sized", "large", "very large", "vast"))
+_ROOM_SIZES = (
+    (1.6, 2.4, 3.4, 4.8, 6.8, 10.0),
+    ("tiny", "very small", "small", "medium-sized", "large", "very large", "vast"),
+)
 _STREET_SIZES = ((3.2, 6.4, 11.0, 17.0, 25.0), ("very narrow", "narrow", "medium-wide", "wide", "very wide", "vast"))
 
 _BACKDROP = {"floor", "ceiling", "wall", "road", "sidewalk", "grass", "colon wall"}
@@ -70,16 +73,19 @@ def scene_sentences(
     size = size_word(extent, indoor)
     if scale == 1.0:
         listed = join_phrases(count_phrases(things)[:4])
-        return [f"{_article(f'{size} {place}')} with {listed}.", f"The image shows {_article(place).lower()} with {listed}."]
-    if diorama:
-        words = _DIORAMA
-    else:
-        words = _DOLLS_HOUSE if scale == DOLLS_HOUSE else _MODEL_RAILWAY
+        return [
+            f"{_article(f'{size} {place}')} with {listed}.",
+            f"The image shows {_article(place).lower()} with {listed}.",
+        ]
+    words = _DIORAMA if diorama else _DOLLS_HOUSE if scale == DOLLS_HOUSE else _MODEL_RAILWAY
     # The things always say that they are small, the place does so mostly.
     listed = join_phrases(count_phrases(toy_labels(things, rng))[:4])
     first, second = (str(words[i]) for i in rng.choice(len(words), 2, replace=False))
     first = first.format(place=f"{size} {place}")
-    return [f"{first[0].upper()}{first[1:]} with {listed}.", f"The image shows {second.format(place=place)} with {listed}."]
+    return [
+        f"{first[0].upper()}{first[1:]} with {listed}.",
+        f"The image shows {second.format(place=place)} with {listed}.",
+    ]
 
 
 def colon_sentences(place: str, detail: str) -> list[str]:

@@ -46,7 +46,9 @@ def _pattern(point: np.ndarray, kind: np.ndarray, frequency: np.ndarray) -> np.n
     v = (point[2] + np.float32(0.61) * point[1]) * frequency
     sin_u, sin_v = np.sin(u), np.sin(v)
     waves = np.sin(np.float32(1.7) * u + 2 * sin_v) * np.sin(np.float32(2.3) * v + np.float32(1.5) * sin_u)
-    return np.select([kind == 0, kind == 1, kind == 2], [np.zeros_like(u), np.sign(sin_u * sin_v), np.sign(sin_u)], waves)
+    return np.select(
+        [kind == 0, kind == 1, kind == 2], [np.zeros_like(u), np.sign(sin_u * sin_v), np.sign(sin_u)], waves
+    )
 
 
 def shade(

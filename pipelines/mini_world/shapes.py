@@ -161,7 +161,9 @@ class Cylinder:
         y = origin[1] + depth * rays[1]
         depth = _first_positive(depth, (root > 0) & (y >= self.bottom) & (y <= self.top))
         reached = np.where(np.isfinite(depth), depth, 0)
-        normal = np.stack([x + reached * rays[0], np.zeros_like(depth), z + reached * rays[2]]) / np.float32(self.radius)
+        normal = np.stack([x + reached * rays[0], np.zeros_like(depth), z + reached * rays[2]]) / np.float32(
+            self.radius
+        )
         if origin[1] > self.top:
             lid = (np.float32(self.top) - origin[1]) / _away_from_zero(rays[1])
             on_lid = (x + lid * rays[0]) ** 2 + (z + lid * rays[2]) ** 2 < r2

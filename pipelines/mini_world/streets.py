@@ -53,7 +53,9 @@ STREETS: dict[str, Street] = {
     "city street": Street((5.5, 7.5), (9, 22), traffic=("car", "bus", "car"), verge=("lamp post", "person", "tree")),
     "avenue": Street((8.5, 11.0), (12, 26), 5.0, traffic=("car", "bus", "truck"), verge=("tree", "tree", "person")),
     "highway": Street((12.0, 15.0), None, traffic=("car", "truck", "car"), verge=("tree", "bush")),
-    "parking lot": Street((16.0, 20.0), (8, 16), 6.0, 0.5, traffic=("car", "car", "car", "person"), verge=("lamp post",)),
+    "parking lot": Street(
+        (16.0, 20.0), (8, 16), 6.0, 0.5, traffic=("car", "car", "car", "person"), verge=("lamp post",)
+    ),
     "parking garage": Street(
         (6.0, 11.0), None, traffic=("car", "pillar", "car", "pillar", "person"), ceiling=(2.6, 3.4), length=(16, 45)
     ),
@@ -111,7 +113,9 @@ def _open(scene: Scene, rng: np.random.Generator, street: Street, half: float) -
     else:
         _houses(scene, rng, street, half, far)
     for name in rng.choice(street.verge, int(rng.integers(3, 10))) if street.verge else ():
-        spot = Spot(float(rng.choice([-1, 1])) * (half + float(rng.uniform(0.6, 2.5))), float(rng.uniform(4, 0.6 * far)))
+        spot = Spot(
+            float(rng.choice([-1, 1])) * (half + float(rng.uniform(0.6, 2.5))), float(rng.uniform(4, 0.6 * far))
+        )
         scene.add(str(name), KINDS[str(name)].build(spot, rng))
     light = Light(
         direction=tuple(rng.normal((0.4, 0.8, -0.3), 0.3)),

@@ -134,7 +134,9 @@ def main() -> None:
     train(model, args.steps, args.batch_size, args.workers, args.seed)
     model.half().save_pretrained(args.out)
     size = {"height": HEIGHT, "width": WIDTH}
-    processor = DPTImageProcessor(size=size, keep_aspect_ratio=False, ensure_multiple_of=14, image_mean=MEAN, image_std=STD)
+    processor = DPTImageProcessor(
+        size=size, keep_aspect_ratio=False, ensure_multiple_of=14, image_mean=MEAN, image_std=STD
+    )
     processor.save_pretrained(args.out)
     model.float().eval()
     numbers = {name: evaluate(model, name) for name in DOMAINS}

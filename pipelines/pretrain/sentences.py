@@ -50,9 +50,13 @@ def random_sentences(rng: np.random.Generator, words: Sequence[str]) -> Iterator
             extent, indoor = float(np.exp(rng.uniform(0, 3.7))), bool(rng.random() < 0.5)
             scale = float(rng.choice([1.0, 1.0, DOLLS_HOUSE, MODEL_RAILWAY]))
             diorama = bool(rng.random() < 0.4)
-            yield str(rng.choice(scene_sentences(place, extent, labels, rng, indoor=indoor, scale=scale, diorama=diorama)))
+            yield str(
+                rng.choice(scene_sentences(place, extent, labels, rng, indoor=indoor, scale=scale, diorama=diorama))
+            )
         elif kind < 0.5:
-            yield object_sentences(labels if rng.random() < 0.6 else toy_labels(labels, rng), 1, int(rng.integers(2**31)))[0]
+            yield object_sentences(
+                labels if rng.random() < 0.6 else toy_labels(labels, rng), 1, int(rng.integers(2**31))
+            )[0]
         elif kind < 0.65:
             text = str(rng.choice(lists["miniatures"])).format(place=place)
             yield f"{text[0].upper()}{text[1:]} with {join_phrases(count_phrases(toy_labels(labels, rng))[:3])}."
@@ -60,6 +64,8 @@ def random_sentences(rng: np.random.Generator, words: Sequence[str]) -> Iterator
             organ, number = str(rng.choice(lists["organs"])), str(rng.choice(NUMBERS))
             yield str(rng.choice(lists["medical"])).format(organ=organ, number=number)
         elif kind < 0.9:
-            yield str(rng.choice(lists["others"])).format(place=count_phrase(place, 1), thing=count_phrase(labels[0], 1))
+            yield str(rng.choice(lists["others"])).format(
+                place=count_phrase(place, 1), thing=count_phrase(labels[0], 1)
+            )
         else:
             yield " ".join(str(word) for word in rng.choice(words, int(rng.integers(1, 8))))

@@ -19,7 +19,7 @@ def test_arrays_come_back_from_shards_by_name(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         read_array(f"{tmp_path}/1.safetensors#rooms/3")
     (tmp_path / "2.safetensors").write_text("?")
-    with pytest.raises(InputError, match="2.safetensors is not a readable safetensors file"):
+    with pytest.raises(InputError, match=r"2.safetensors is not a readable safetensors file"):
         read_array(f"{tmp_path}/2.safetensors#rooms/3")
 
 
@@ -53,13 +53,13 @@ def test_what_is_no_picture_is_named(tmp_path, content):
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
     for read in (read_image, read_depth):
-        with pytest.raises(InputError, match="x.jpg is not a"):
+        with pytest.raises(InputError, match=r"x.jpg is not a"):
             read(str(path))
 
 
 def test_missing_files_are_named(tmp_path):
     for read in (read_image, read_depth):
-        with pytest.raises(InputError, match="nothing.png does not exist"):
+        with pytest.raises(InputError, match=r"nothing.png does not exist"):
             read(str(tmp_path / "nothing.png"))
 
 
@@ -77,7 +77,7 @@ def test_depth_with_colours_or_code_is_refused(tmp_path):
     with pytest.raises(InputError, match="one channel"):
         read_depth(str(tmp_path / "rgb.png"))
     np.save(tmp_path / "code.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="code.npy is not an array of numbers"):
+    with pytest.raises(InputError, match=r"code.npy is not an array of numbers"):
         read_depth(str(tmp_path / "code.npy"))
 
 

@@ -75,7 +75,7 @@ def test_errors_say_what_is_wrong(tmp_path):
     with pytest.raises(InputError, match=r"holds no file named \*_rgb.jpg"):
         RGBDFolder(str(tmp_path), **WHOLE).index()
     fill(tmp_path, ["a", "b"])
-    with pytest.raises(InputError, match="z_rgb.jpg, which is assigned"):
+    with pytest.raises(InputError, match=r"z_rgb.jpg, which is assigned"):
         RGBDFolder(str(tmp_path), assign={"val": ["z"]}, **WHOLE).index()
     (tmp_path / "b_depth.png").unlink()
     with pytest.raises(InputError, match=r"b_rgb.jpg has no b_depth.png to go with it \(1 of 2"):

@@ -31,10 +31,10 @@ def test_vectors_and_an_empty_table(tmp_path):
 
 
 def test_errors_name_the_file_and_the_cause(tmp_path):
-    with pytest.raises(InputError, match="nothing.parquet does not exist"):
+    with pytest.raises(InputError, match=r"nothing.parquet does not exist"):
         read_table(tmp_path / "nothing.parquet", INDEX)
     (tmp_path / "bad.parquet").write_text("not a table")
-    with pytest.raises(InputError, match="bad.parquet is not a readable Parquet file"):
+    with pytest.raises(InputError, match=r"bad.parquet is not a readable Parquet file"):
         read_table(tmp_path / "bad.parquet", INDEX)
     write_table(tmp_path / "other.parquet", TEXT_FEATURES, [])
     with pytest.raises(InputError, match="lacks the columns dataset, sample_id"):

@@ -54,7 +54,9 @@ def test_per_image_fits_beat_the_global_fit(images):
     together = global_fit(images)
     for relative, truth, valid in images:
         alone = linear_fit(relative, truth, valid)
-        errors = [depth_metrics(apply_scale_shift(relative, *c)[valid], truth[valid])["abs_rel"] for c in (alone, together)]
+        errors = [
+            depth_metrics(apply_scale_shift(relative, *c)[valid], truth[valid])["abs_rel"] for c in (alone, together)
+        ]
         assert errors[0] < errors[1]
 
 

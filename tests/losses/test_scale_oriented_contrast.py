@@ -63,7 +63,7 @@ def test_classes_that_are_absent_or_fill_a_key_are_left_out():
 
 
 def test_nothing_to_contrast_is_zero_with_zero_gradient():
-    query, keys, own, others = features()
+    query, keys, own, _ = features()
     query.requires_grad_()
     for classes in (torch.full_like(own, -1), torch.zeros_like(own)):
         loss = scale_oriented_contrast(query, keys, classes, [classes, classes], 4)

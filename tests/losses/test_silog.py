@@ -36,10 +36,12 @@ def test_equals_the_formula(lam, sqrt, scale):
 
 
 def test_lambda_one_ignores_a_factor_and_lambda_zero_does_not():
-    pred, target = maps()
+    _, target = maps()
     target = target.nan_to_num(posinf=0)
     assert scale_invariant_log(3 * target.clamp(min=1e-3), target, lam=1.0).item() == pytest.approx(0, abs=1e-5)
-    assert scale_invariant_log(3 * target.clamp(min=1e-3), target, lam=0.0).item() == pytest.approx(np.log(3) ** 2, rel=1e-4)
+    assert scale_invariant_log(3 * target.clamp(min=1e-3), target, lam=0.0).item() == pytest.approx(
+        np.log(3) ** 2, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("sqrt", [False, True])
@@ -87,4 +89,6 @@ def test_valid_mask_restricts_and_module_weighs():
     valid = torch.zeros_like(target, dtype=torch.bool)
     valid[..., :2] = True
     masked = torch.where(valid, target, 0)
-    assert SILogLoss(loss_weight=2.0)(pred, target, valid).item() == pytest.approx(2 * twin(pred, masked, 0.15), rel=1e-5)
+    assert SILogLoss(loss_weight=2.0)(pred, target, valid).item() == pytest.approx(
+        2 * twin(pred, masked, 0.15), rel=1e-5
+    )

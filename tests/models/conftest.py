@@ -46,7 +46,9 @@ def depth_anything(tmp_path_factory):
     model = DepthAnythingForDepthEstimation(config)
     torch.nn.init.constant_(model.head.conv3.bias, 0.5)
     model.save_pretrained(folder)
-    DPTImageProcessor(size={"height": 70, "width": 70}, keep_aspect_ratio=True, ensure_multiple_of=14).save_pretrained(folder)
+    DPTImageProcessor(size={"height": 70, "width": 70}, keep_aspect_ratio=True, ensure_multiple_of=14).save_pretrained(
+        folder
+    )
     return folder
 
 

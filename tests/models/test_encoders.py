@@ -81,5 +81,5 @@ def test_precision_is_configurable(dinov2):
 
 def test_weights_that_are_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(InputError, match="no AutoConfig found at .*nowhere.*save_pretrained"):
+    with pytest.raises(InputError, match=r"no AutoConfig found at .*nowhere.*save_pretrained"):
         DINOv2Encoder(str(tmp_path / "nowhere"))

@@ -60,8 +60,8 @@ def test_gives_the_released_heads_numbers(data):
         int(size["out_channels"]),
         int(size["features"]),
         int(size["heads"]),
-        size["coef_scale"],
-        size["coef_shift"],
+        coef_scale=size["coef_scale"],
+        coef_shift=size["coef_shift"],
     )
     prefix = "state_dict."
     net.load_state_dict({released(k[len(prefix) :]): v for k, v in arrays.items() if k.startswith(prefix)})
@@ -96,7 +96,9 @@ def test_equal_widths_need_no_alignment():
     assert isinstance(net.fusion.align, torch.nn.Identity)
 
 
-@pytest.mark.parametrize(("modalities", "image_matters", "text_matters"), [("both", 1, 1), ("image", 1, 0), ("text", 0, 1)])
+@pytest.mark.parametrize(
+    ("modalities", "image_matters", "text_matters"), [("both", 1, 1), ("image", 1, 0), ("text", 0, 1)]
+)
 def test_modalities(modalities, image_matters, text_matters):
     net = small(modalities=modalities).eval()
     image, text = tokens()

@@ -119,10 +119,12 @@ def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
         except ValueError as error:
             raise InputError(f"{source} is not an array of numbers: {error}") from error
     else:
-        stored = cv2.imread(source, cv2.IMREAD_UNCHANGED)
-        if stored is None:
+        pixels = cv2.imread(source, cv2.IMREAD_UNCHANGED)
+        if pixels is None:
             raise InputError(f"{source} is not a depth map that OpenCV can read")
-    stored = np.squeeze(stored)
+        stored = pixels
+    if stored.ndim == 3 and stored.shape[2] == 1:
+        stored = stored[..., 0]
     if stored.ndim != 2:
         raise InputError(f"{source} has the shape {stored.shape}; a depth map has one channel")
     depth = stored.astype(np.float32) * np.float32(scale)
@@ -132,4 +134,4 @@ def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
 def find_arrays(folder: str | os.PathLike) -> dict[str, str]:
     """References to all arrays in a folder's shards (`*.safetensors`), by name."""
     shards = sorted(Path(folder).glob("*.safetensors"))
-    return {name: f"{path}#{name}" for path in shards for name in open_shard(path).keys()}
+    return {name: f"{path}#{name}" for path in shards for name in open_shard(path).keys()}  # noqa: SIM118 (safetensors' handle is no dict)

@@ -59,7 +59,7 @@ class RGBDFolder:
         for option in ("depth_scale", "unit", "depth_range"):
             if getattr(self, option) is None:
                 raise InputError(
-                    f"RGBDFolder {self.root}: {option} is missing; depth files do not say it themselves, so it has to be given"
+                    f"RGBDFolder {self.root}: {option} is missing; depth files do not say it, so it has to be given"
                 )
         if self.unit not in UNITS:
             raise InputError(f"RGBDFolder {self.root}: unit must be one of {', '.join(UNITS)}, not {self.unit!r}")

@@ -39,7 +39,7 @@ def count_phrase(label: str, count: int) -> str:
     if count == 1:
         return english.a(label)
     plural = label if english.singular_noun(label) else english.plural_noun(label, count)  # "stairs" is plural already
-    return f"{english.number_to_words(count)} {plural}"
+    return f"{english.number_to_words(str(count))} {plural}"
 
 
 def count_phrases(labels: Sequence[str]) -> list[str]:

@@ -24,8 +24,8 @@ class Protocol:
     """The range that is evaluated.
 
     Args:
-        depth_range: nearest and farthest depth, in the dataset's unit; truth strictly between them counts, predictions are
-            clamped to them.
+        depth_range: nearest and farthest depth, in the dataset's unit; truth strictly between them counts, predictions
+            are clamped to them.
     """
 
     depth_range: tuple[float, float]

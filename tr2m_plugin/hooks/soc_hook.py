@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -22,7 +23,7 @@ PROJECTOR = "soc_projector"
 CHECKPOINT_KEY = "soc_hook"
 
 
-class _StopAtFeature(Exception):
+class _FeatureReachedError(Exception):
     """Ends the key branch's forward once its feature is known."""
 
 
@@ -60,7 +61,8 @@ def as_map(feature: Any, height: int, width: int) -> Tensor:
                 return feature[:, first:].transpose(1, 2).unflatten(2, (rows, count // rows))
     shape = tuple(feature.shape) if isinstance(feature, Tensor) else type(feature).__name__
     raise InputError(
-        f"the hooked feature must be (B, C, h, w) or (B, N, C) with N tokens that tile a {height} × {width} picture, not {shape}"
+        f"the hooked feature must be (B, C, h, w), or (B, N, C) with N tokens that tile a {height} × {width} picture, "
+        f"not {shape}"
     )
 
 
@@ -164,7 +166,7 @@ class SOCHook(Hook):
 
         def stop(module: nn.Module, args: tuple, output: Any) -> None:
             captured["key"] = output
-            raise _StopAtFeature
+            raise _FeatureReachedError
 
         find_submodule(model, self.branch).register_forward_pre_hook(capture_inputs, with_kwargs=True)
         find_submodule(model, self.feature).register_forward_hook(capture_feature)
@@ -178,10 +180,8 @@ class SOCHook(Hook):
         query = self._online["projector"](as_map(self._captured.pop("feature"), *size))
         args, kwargs = self._captured.pop("inputs")
         with torch.no_grad():
-            try:
+            with suppress(_FeatureReachedError):
                 self._key.module["branch"](*args, **kwargs)
-            except _StopAtFeature:
-                pass
             key = self._key.module["projector"](as_map(self._captured.pop("key"), *size))
         # The batch is in random order already, so its neighbour is a random other image.
         maps = {"self": (key, depth), "shuffled": (key.roll(1, 0), depth.roll(1, 0))}

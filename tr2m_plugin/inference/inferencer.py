@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ from tr2m_plugin.weights import resolve_pretrained
 Picture = str | os.PathLike | np.ndarray
 
 
-def list_pictures(source: str | os.PathLike) -> list[Path]:
+def list_pictures(source: str | os.PathLike, skip: str | os.PathLike | None = None) -> list[Path]:
     """The picture itself, or every picture of a folder and the folders below it, sorted.
+
+    Args:
+        source: a file or a folder.
+        skip: a folder whose pictures are left out, such as the one that predictions go to. Default: none.
 
     Raises:
         InputError: there is none.
@@ -38,10 +43,47 @@ def list_pictures(source: str | os.PathLike) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"{path} is neither a picture nor a folder")
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    left_out = None if skip is None else Path(skip).resolve()
+    found = sorted(
+        p
+        for p in path.rglob("*")
+        if p.suffix.lower() in IMAGE_SUFFIXES and (left_out is None or left_out not in p.resolve().parents)
+    )
     if not found:
         raise InputError(f"{path} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
     return found
+
+
+def name_pictures(
+    inputs: Picture | Sequence[Picture], skip: str | os.PathLike | None = None
+) -> list[tuple[str, Path | np.ndarray]]:
+    """Every picture of the inputs with the name its files get.
+
+    A picture of a folder is named by its path below the folder, any other file by its own name, an array by its
+    number, all without extension; a name that is taken gets a number.
+
+    Args:
+        inputs: a picture, a folder, an array, or several of them.
+        skip: see `list_pictures`.
+
+    Raises:
+        InputError: a file or folder holds no picture.
+    """
+    named: dict[str, Path | np.ndarray] = {}
+
+    def add(name: str, picture: Path | np.ndarray) -> None:
+        free = (f"{name}_{i}" if i > 1 else name for i in itertools.count(1))
+        named[next(candidate for candidate in free if candidate not in named)] = picture
+
+    listed = [inputs] if isinstance(inputs, (str, os.PathLike, np.ndarray)) else inputs
+    for number, source in enumerate(listed):
+        if isinstance(source, np.ndarray):
+            add(str(number), source)
+            continue
+        root = Path(source) if Path(source).is_dir() else Path(source).parent
+        for path in list_pictures(source, skip):
+            add(path.relative_to(root).with_suffix("").as_posix(), path)
+    return list(named.items())
 
 
 def read_text(picture: Path) -> str:
@@ -132,13 +174,10 @@ class TR2MInferencer:
         Raises:
             InputError: a picture or a description is missing or unreadable; what was written before stays.
         """
-        stream = self.predict(inputs, text, unit, batch_size)
-        if out_dir is None:
-            return list(stream)
         results = []
-        for prediction in stream:
-            camera = self.camera(prediction.depth.shape, fov, intrinsics)
-            write_prediction(Path(out_dir), prediction, camera)
+        for prediction in self.predict(inputs, text, unit, batch_size, skip=out_dir):
+            if out_dir is not None:
+                write_prediction(Path(out_dir), prediction, self.camera(prediction.depth.shape, fov, intrinsics))
             results.append(prediction)
         return results
 
@@ -159,30 +198,49 @@ class TR2MInferencer:
         text: str | Sequence[str] | None = None,
         unit: str | None = None,
         batch_size: int = 8,
+        skip: str | os.PathLike | None = None,
+        on_error: Callable[[InputError], None] | None = None,
     ) -> Iterator[Prediction]:
-        """Predictions one after another, a batch in memory at a time; arguments as in `__call__`."""
-        pictures, names = self._list(inputs)
+        """Predictions one after another, a batch in memory at a time.
+
+        Args:
+            inputs: see `__call__`, as are the next three.
+            text: sentences.
+            unit: of the depth.
+            batch_size: pictures per batch.
+            skip: see `list_pictures`. Default: none.
+            on_error: called for a picture that cannot be read or has no description, which is then left out.
+                Default: the error is raised.
+        """
+        pictures = name_pictures(inputs, skip)
         if text is not None and not isinstance(text, str) and len(text) != len(pictures):
             raise InputError(f"{len(text)} texts for {len(pictures)} pictures")
         with tqdm(total=len(pictures), unit="picture", desc="depth", disable=not self.show_progress) as bar:
             for start in range(0, len(pictures), batch_size):
-                part = range(start, min(start + batch_size, len(pictures)))
-                images = [p if isinstance(p, np.ndarray) else read_image(str(p)) for p in (pictures[i] for i in part)]
-                texts = [self._text(pictures[i], text, i) for i in part]
-                for i, image, sample in zip(part, images, self.forward(self.preprocess(images, texts)), strict=True):
-                    yield self._prediction(names[i], image, sample, unit)
+                names, images, texts = [], [], []
+                part = pictures[start : start + batch_size]
+                for number, (name, picture) in enumerate(part, start):
+                    try:
+                        sentence = self._text(picture, text, number)
+                        images.append(self._image(picture))
+                    except InputError as error:
+                        if on_error is None:
+                            raise
+                        on_error(error)
+                        continue
+                    names.append(name)
+                    texts.append(sentence)
+                samples = self.forward(self.preprocess(images, texts)) if images else []
+                for name, image, sample in zip(names, images, samples, strict=True):
+                    yield self._prediction(name, image, sample, unit)
                 bar.update(len(part))
 
-    def _list(self, inputs: Picture | Sequence[Picture]) -> tuple[list[Any], list[str]]:
-        if isinstance(inputs, np.ndarray):
-            return [inputs], ["0"]
-        if isinstance(inputs, (str, os.PathLike)):
-            pictures = list_pictures(inputs)
-            root = Path(inputs) if Path(inputs).is_dir() else Path(inputs).parent
-            return list(pictures), [p.relative_to(root).with_suffix("").as_posix() for p in pictures]
-        listed = [p if isinstance(p, np.ndarray) else Path(p) for p in inputs]
-        names = [p.stem if isinstance(p, Path) else str(i) for i, p in enumerate(listed)]
-        return listed, names
+    @staticmethod
+    def _image(picture: Path | np.ndarray) -> np.ndarray:
+        image = picture if isinstance(picture, np.ndarray) else read_image(str(picture))
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise InputError(f"a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+        return image
 
     @staticmethod
     def _text(picture: Any, text: str | Sequence[str] | None, number: int) -> str:
@@ -197,9 +255,6 @@ class TR2MInferencer:
 
     def preprocess(self, inputs: Sequence[np.ndarray], texts: Sequence[str]) -> dict[str, Any]:
         """Pictures and sentences as a batch for the model: frozen relative depth and text embeddings included."""
-        for image in inputs:
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise InputError(f"a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
         relative = self.relative_depth(inputs)
         size = (relative.shape[-2], relative.shape[-1])
         new = [t for t in dict.fromkeys(texts) if t not in self._texts]

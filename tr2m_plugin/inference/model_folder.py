@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from torch import nn
 
 from tr2m_plugin.checkpoint import load_checkpoint
@@ -113,7 +114,7 @@ def load_spec(folder: str | os.PathLike) -> ModelSpec:
     return ModelSpec(**content)
 
 
-def build_model(spec: ModelSpec, weights: str | os.PathLike, device: str = "cpu") -> nn.Module:
+def build_model(spec: ModelSpec, weights: str | os.PathLike, device: str = "cpu") -> BaseModel:
     """Builds the model and loads its weights.
 
     Args:
@@ -134,7 +135,7 @@ def build_model(spec: ModelSpec, weights: str | os.PathLike, device: str = "cpu"
     return model.to(device).eval()
 
 
-def load_model(folder: str | os.PathLike, device: str = "cpu") -> tuple[nn.Module, ModelSpec]:
+def load_model(folder: str | os.PathLike, device: str = "cpu") -> tuple[BaseModel, ModelSpec]:
     """Opens a model folder, given by path or by the name of a packaged model."""
     spec = load_spec(folder)
     return build_model(spec, Path(resolve_pretrained(os.fspath(folder))) / WEIGHTS, device), spec

@@ -118,7 +118,13 @@ def write_prediction(folder: Path, prediction: Prediction, camera: Intrinsics | 
     base.parent.mkdir(parents=True, exist_ok=True)
     depth = prediction.depth
     step = png_scale(depth)
-    facts = {"unit": prediction.unit, "png_scale": step, "text": prediction.text, "height": depth.shape[0], "width": depth.shape[1]}
+    facts = {
+        "unit": prediction.unit,
+        "png_scale": step,
+        "text": prediction.text,
+        "height": depth.shape[0],
+        "width": depth.shape[1],
+    }
     colored = depth_with_bar(depth, prediction.unit, prediction.text)
     stored = np.round(depth / step).astype(np.uint16)
 

@@ -1,4 +1,4 @@
-"""Confident pseudo metric depth: relative depth aligned to the truth, where that fits well (paper, eq. 5-6 and 10-12)."""
+"""Confident pseudo metric depth: relative depth aligned to the truth where that fits well (eq. 5-6 and 10-12)."""
 
 from __future__ import annotations
 

@@ -16,9 +16,7 @@ from tr2m_plugin.registry import MODELS
 Reduction = Literal["sum", "mean"]
 
 
-def depth_classes(
-    depth: Tensor, num_classes: int = 20, depth_range: tuple[float, float] | None = None
-) -> Tensor:
+def depth_classes(depth: Tensor, num_classes: int = 20, depth_range: tuple[float, float] | None = None) -> Tensor:
     """Classes of depth, evenly spaced between the nearest and the farthest pixel (paper, eq. 7).
 
     Y = round((d_max − D) / (d_max − d_min) · |C|), which gives |C| + 1 classes, the nearest pixel in class |C|.
@@ -142,7 +140,7 @@ class ScaleOrientedContrastLoss(nn.Module):
 
     def forward(self, query: Tensor, keys: Sequence[Tensor], depth: Tensor, key_depths: Sequence[Tensor]) -> Tensor:
         """Contrast of a query map (B, D, h, w) with key maps of its shape; depths are (B, 1, H, W)."""
-        size = query.shape[-2:]
+        size = (query.shape[-2], query.shape[-1])
 
         def classes(d: Tensor) -> Tensor:
             return reduce_classes(depth_classes(d[:, 0], self.num_classes, self.depth_range), size).flatten(1)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ _PURPOSE = "to load frozen networks"
 
 
 @contextmanager
-def _quiet(transformers: Any):
+def _quiet(transformers: Any) -> Iterator[None]:
     """Without transformers' load report and progress bars, which speak of keys that are left out on purpose."""
     logger = logging.getLogger("transformers")
     level, bars = logger.level, transformers.utils.logging.is_progress_bar_enabled()
@@ -70,7 +69,7 @@ class Frozen(BaseModule):
         self._outside_tree = [network.requires_grad_(False).eval()]
 
     @property
-    def network(self) -> nn.Module:
+    def network(self) -> Any:
         """The frozen network, in evaluation mode."""
         return self._outside_tree[0]
 

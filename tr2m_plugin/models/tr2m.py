@@ -12,6 +12,9 @@ from torch import Tensor
 from tr2m_plugin.registry import MODELS
 from tr2m_plugin.structures import DepthDataSample, stack_maps
 
+SI, PSEUDO, SMOOTH = ({"type": name} for name in ("SILogLoss", "PseudoDepthLoss", "SmoothnessLoss"))
+"""The losses with the paper's weights, which are their defaults."""
+
 
 class TR2MOutput(NamedTuple):
     """What `TR2M` predicts, (B, 1, H, W) each.
@@ -62,9 +65,9 @@ class TR2M(BaseModel):
         self,
         rescale_net: dict,
         image_encoder: dict | None = None,
-        loss_si: dict | None = None,
-        loss_pseudo: dict | None = {"type": "PseudoDepthLoss"},
-        loss_smooth: dict | None = {"type": "SmoothnessLoss"},
+        loss_si: dict = SI,
+        loss_pseudo: dict | None = PSEUDO,
+        loss_smooth: dict | None = SMOOTH,
         patch_size: int = 14,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -72,7 +75,7 @@ class TR2M(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         self.image_encoder = None if image_encoder is None else MODELS.build(image_encoder)
         self.rescale_net = MODELS.build(rescale_net)
-        self.loss_si = MODELS.build(loss_si or {"type": "SILogLoss"})
+        self.loss_si = MODELS.build(loss_si)
         self.loss_pseudo = None if loss_pseudo is None else MODELS.build(loss_pseudo)
         self.loss_smooth = None if loss_smooth is None else MODELS.build(loss_smooth)
         self.patch_size = patch_size
@@ -125,7 +128,7 @@ class TR2M(BaseModel):
     def _unit_image(self, inputs: Tensor) -> Tensor:
         """The images before normalisation, in 0..1, whose edges the smoothness loss respects."""
         mean, std = (getattr(self.data_preprocessor, name, None) for name in ("mean", "std"))
-        return inputs if mean is None else (inputs * std + mean) / 255
+        return inputs if mean is None or std is None else (inputs * std + mean) / 255
 
     @staticmethod
     def _attach(output: TR2MOutput, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:

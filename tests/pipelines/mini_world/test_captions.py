@@ -20,7 +20,7 @@ def test_place_sentences_tell_the_place_its_size_and_what_stands_in_it():
 
 @pytest.mark.parametrize("diorama", [False, True])
 def test_miniatures_are_called_so(diorama):
-    words = {"dolls", "miniature", "toy", "diorama", "replica", "model"}
+    words = {"dolls", "miniature", "toy", "tiny", "diorama", "replica", "model"}
     for seed in range(10):
         rng = np.random.default_rng(seed)
         for text in scene_sentences("office", 4.0, ["desk"], rng, scale=1 / 12, diorama=diorama):
