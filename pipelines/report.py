@@ -21,7 +21,7 @@ from tr2m_plugin.datasets.arrays import read_array
 from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import require
 from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
-from tr2m_plugin.visualization import colorize, colorize_depth, error_map, inverse_limits
+from tr2m_plugin.visualization import DEPTH_COLORS, colorize, colorize_depth, error_map, inverse_limits
 
 SHOWN = ("d1", "d2", "d3", "abs_rel", "rmse", "rmse_log", "log10", "silog")
 HEADINGS = {
@@ -59,16 +59,12 @@ def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> str:
     for row in rows:
         series[row["name"]].append((int(row["iteration"]), float(row["value"])))
     figure = Figure(figsize=(11, 3.4), layout="constrained")
-    for axes, prefix, title in zip(
-        figure.subplots(1, 3), ("loss", "abs_rel", "d1"), ("loss", "AbsRel, validation", "δ1, validation"), strict=True
-    ):
+    titles = {"loss": "loss", "abs_rel": "AbsRel, validation", "d1": "δ1, validation"}
+    for axes, (prefix, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
         for name, points in sorted(series.items()):
             if name == prefix or name.startswith(f"{prefix}_") or name.endswith(f"/{prefix}"):
-                axes.plot(
-                    *zip(*points, strict=True),
-                    label=name.removesuffix(f"/{prefix}"),
-                    marker="." if len(points) < 30 else None,
-                )
+                label = {"loss": "sum", prefix: "mean"}.get(name, name.removesuffix(f"/{prefix}"))
+                axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else None)
         axes.set(title=title, xlabel="iteration")
         if prefix == "loss":
             axes.set_yscale("log")
@@ -94,13 +90,15 @@ def draw_bars(path: Path, metrics: dict[str, Any], datasets: Sequence[str]) -> s
             label=LABELS[method],
             **style,
         )
-    axes.set(
-        xticks=range(len(datasets)), ylabel="δ1", ylim=(0, 1), title="δ1 on the test split (hatched: uses ground truth)"
-    )
-    axes.set_xticklabels(datasets)
+    axes.set(ylabel="δ1", ylim=(0, 1), title="δ1 on the test split (hatched: uses ground truth)")
+    axes.set_xticks(range(len(datasets)), datasets)
     axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     axes.grid(alpha=0.3, axis="y")
     return _save(path, figure)
+
+
+def _spread(values: np.ndarray, colors: str) -> np.ndarray:
+    return colorize(values, float(values.min()), float(values.max()), colors)
 
 
 def draw_panel(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, str]:
@@ -111,14 +109,9 @@ def draw_panel(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     relative, scale, shift = arrays["relative"], arrays["scale"], arrays["shift"]
     tiles = [
         arrays["image"],
-        colorize(relative, float(relative.max()), float(relative.min())),
-        colorize(np.log(scale), float(np.log(scale).min()), float(np.log(scale).max()), "viridis"),
-        colorize(
-            np.log(shift.clip(1e-9)),
-            float(np.log(shift.clip(1e-9)).min()),
-            float(np.log(shift.clip(1e-9)).max()),
-            "viridis",
-        ),
+        _spread(relative, f"{DEPTH_COLORS}_r"),
+        _spread(np.log(scale.clip(1e-9)), "viridis"),
+        _spread(np.log(shift.clip(1e-9)), "viridis"),
         colorize_depth(pred, near, far),
         colorize_depth(truth, near, far),
         error_map(pred, truth),
