@@ -1,6 +1,6 @@
 # `make help` lists what there is to do.
 VENV := .venv
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := locks/py$(VERSION).txt
 BIN := $(VENV)/bin

@@ -12,11 +12,11 @@ from tr2m_plugin.device import pick_device
 
 def stage(run: Stage) -> None:
     """Embeds the sentences in batches of similar length."""
-    from tr2m_plugin.registry import MODELS
+    from tr2m_plugin.registry import MODELS, scoped
 
     texts = {row["text"] for row in read_table(run.root / "descriptions.parquet", DESCRIPTIONS)}
     ordered = sorted(texts, key=lambda text: (len(text), text))
-    encoder = MODELS.build(run.params["model"]).to(pick_device(run.params.get("device", "auto")))
+    encoder = MODELS.build(scoped(run.params["model"])).to(pick_device(run.params.get("device", "auto")))
     size = run.params.get("batch_size", 256)
     features: list[np.ndarray] = []
     with tqdm(total=len(ordered), unit="sentence", desc="embed_text", mininterval=1) as bar:

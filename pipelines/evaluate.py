@@ -204,9 +204,9 @@ def example_arrays(item: dict[str, Any], sample: DepthDataSample) -> dict[str, n
 
 def text_embedding(spec: ModelSpec, text: str, device: str) -> np.ndarray:
     """The embedding of a sentence, (T,), by the text encoder that the model was trained with."""
-    from tr2m_plugin.registry import MODELS
+    from tr2m_plugin.registry import MODELS, scoped
 
-    return MODELS.build(spec.text_encoder).to(device)([text])[0, 0].cpu().numpy()
+    return MODELS.build(scoped(spec.text_encoder)).to(device)([text])[0, 0].cpu().numpy()
 
 
 def choose_texts(

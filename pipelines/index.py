@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,20 @@ from tr2m_plugin.datasets.tables import INDEX, check_unique, read_table, write_t
 from tr2m_plugin.errors import InputError
 
 
-def index_mini_world(root: Path, **options: Any) -> list[dict[str, Any]]:
+def index_mini_world(profile: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of the rendered world, its references made relative to the profile's folder."""
     if options:
         raise InputError(f"MiniWorld takes no options, not {', '.join(options)}: what is rendered is set in `render`")
-    rows = read_table(root / "world" / "index.parquet", INDEX)
+    rows = read_table(profile / "world" / "index.parquet", INDEX)
     return [{**row, "image": f"world/{row['image']}", "depth": f"world/{row['depth']}"} for row in rows]
 
 
-def index_rgbd_folder(root: Path, **options: Any) -> list[dict[str, Any]]:
+def index_rgbd_folder(profile: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of a folder of pictures and depth maps."""
     try:
-        folder = RGBDFolder(**{**options, "root": os.path.expanduser(options.get("root", ""))})
+        return RGBDFolder(**options).index()
     except TypeError as error:
         raise InputError(f"RGBDFolder: {error}") from error
-    return folder.index()
 
 
 READERS = {"MiniWorld": index_mini_world, "RGBDFolder": index_rgbd_folder}
@@ -41,7 +39,7 @@ def stage(run: Stage) -> None:
         kind = options.pop("type", None)
         if kind not in READERS:
             raise InputError(f"index.datasets: type must be one of {', '.join(READERS)}, not {kind!r}")
-        rows += READERS[kind](run.root, **options)
+        rows += READERS[kind](run.root, options)
     if not rows:
         raise InputError("index.datasets lists no dataset with pictures")
     check_unique(rows, "the index")

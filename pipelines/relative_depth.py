@@ -40,7 +40,7 @@ class RelativeDepthProcessor:
         """Relative depth of a batch, (h, w) float16 each."""
         depth = self.model(items)[:, 0].cpu().numpy()
         largest = float(np.abs(depth).max(initial=0))
-        if not largest < np.finfo(np.float16).max:
+        if not largest < float(np.finfo(np.float16).max):
             raise InputError(f"the network's output reaches {largest:g}, which half precision cannot hold")
         return list(depth.astype(np.float16))
 

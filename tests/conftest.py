@@ -1,4 +1,4 @@
-"""Small networks of the real classes, a small world, and what several tests build on."""
+"""A small world that went through the pipeline once, and a model trained on it for a moment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,28 @@ from pathlib import Path
 import pytest
 import torch
 
-DATA = Path(__file__).parent / "data"
+from pipelines import describe, embed_text, index, relative_depth, render, train
+from pipelines.params import Stage
+
 REPOSITORY = Path(__file__).parent.parent
+RELATIVE_DEPTH = {
+    "model": {"pretrained": "mini_depth_anything", "size": [112, 140]},
+    "shard_size": 8,
+    "batch_size": 4,
+    "workers": 0,
+    "device": "cpu",
+}
+EMBED_TEXT = {"model": {"type": "CLIPTextEncoder", "pretrained": "mini_clip_text"}, "device": "cpu"}
+FEW_ITERATIONS = {
+    "train_cfg.max_iters": 6,
+    "train_cfg.val_interval": 3,
+    "param_scheduler.0.end": 2,
+    "param_scheduler.1.begin": 2,
+    "param_scheduler.1.end": 6,
+    "train_dataloader.batch_size": 4,
+    "default_hooks.checkpoint.interval": 3,
+    "default_hooks.logger.interval": 1,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -23,4 +43,30 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    return DATA
+    return REPOSITORY / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory) -> Path:
+    """Folder with the tables of a small world, as the stages before training write them."""
+    root = tmp_path_factory.mktemp("world")
+    sizes = {"rooms": {"train": 8, "val": 2, "test": 4}, "colons": {"train": 6, "val": 2, "test": 3}}
+    datasets = {**sizes, "miniatures": {"train": 4, "test": 2}, "hallway": {"test": 2}}
+    sections = {
+        render: {"shard_size": 4, "workers": 2, "datasets": datasets},
+        index: {"datasets": [{"type": "MiniWorld"}]},
+        describe: {"describers": [{"type": "SceneGraph", "objects": 2}]},
+        relative_depth: RELATIVE_DEPTH,
+        embed_text: EMBED_TEXT,
+    }
+    for module, params in sections.items():
+        module.stage(Stage("test", params, root))
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(world) -> Path:
+    """The same folder after a few iterations of training; its folder `model` is what training exports."""
+    config = str(REPOSITORY / "configs" / "tr2m_mini.py")
+    train.stage(Stage("test", {"config": config, "options": FEW_ITERATIONS}, world))
+    return world

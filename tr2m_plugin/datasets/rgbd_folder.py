@@ -49,7 +49,7 @@ class RGBDFolder:
     assign: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not Path(self.root).is_dir():
+        if not Path(self.root).expanduser().is_dir():
             raise InputError(f"{self.root} is not a folder")
         for pattern in filter(None, (self.image, self.depth)):
             if pattern.count("*") != 1:
@@ -71,7 +71,7 @@ class RGBDFolder:
             InputError: there is no picture; a picture has no depth, or depth has no picture; the sizes of the first
                 pair differ; an assigned id does not exist.
         """
-        root = Path(self.root).resolve()
+        root = Path(self.root).expanduser().resolve()
         depths = {} if self.depth is None else self._files(root, self.depth)
         taken = set(depths.values())
         images = {sample: path for sample, path in self._files(root, self.image).items() if path not in taken}

@@ -72,7 +72,7 @@ class TableDataset(BaseDataset):
         features = {r["text"]: r["features"] for r in read_table(root / "text_features.parquet", TEXT_FEATURES)}
         relative = find_arrays(root / "relative_depth")
         tokens = find_arrays(root / self.image_features) if self.image_features else None
-        self._require(rows, texts, "a description", root / "descriptions.parquet")
+        self._require(rows, texts, "description", root / "descriptions.parquet")
         self._require(rows, relative, "relative depth", root / "relative_depth")
         if tokens is not None:
             self._require(rows, tokens, "image features", root / str(self.image_features))

@@ -21,7 +21,7 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.protocols import resize_prediction
 from tr2m_plugin.inference.model_folder import WEIGHTS, build_model, load_spec, spec_of
 from tr2m_plugin.inference.outputs import Intrinsics, Prediction, write_prediction
-from tr2m_plugin.registry import INFERENCERS, MODELS
+from tr2m_plugin.registry import INFERENCERS, MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample
 from tr2m_plugin.weights import resolve_pretrained
 
@@ -33,7 +33,7 @@ def list_pictures(source: str | os.PathLike, skip: str | os.PathLike | None = No
 
     Args:
         source: a file or a folder.
-        skip: a folder whose pictures are left out, such as the one that predictions go to. Default: none.
+        skip: a folder below it whose pictures are left out, such as the one that predictions go to. Default: none.
 
     Raises:
         InputError: there is none.
@@ -43,12 +43,9 @@ def list_pictures(source: str | os.PathLike, skip: str | os.PathLike | None = No
         return [path]
     if not path.is_dir():
         raise InputError(f"{path} is neither a picture nor a folder")
-    left_out = None if skip is None else Path(skip).resolve()
-    found = sorted(
-        p
-        for p in path.rglob("*")
-        if p.suffix.lower() in IMAGE_SUFFIXES and (left_out is None or left_out not in p.resolve().parents)
-    )
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if skip is not None and path.resolve() in Path(skip).resolve().parents:
+        found = [p for p in found if Path(skip).resolve() not in p.resolve().parents]
     if not found:
         raise InputError(f"{path} holds no picture ({', '.join(IMAGE_SUFFIXES)})")
     return found
@@ -142,8 +139,8 @@ class TR2MInferencer:
             weights = weights or Path(resolve_pretrained(source)) / WEIGHTS
         self.device = pick_device(device or "auto")
         self.model = build_model(self.spec, weights, self.device)
-        self.relative_depth = MODELS.build(self.spec.relative_depth).to(self.device)
-        self.text_encoder = MODELS.build(self.spec.text_encoder).to(self.device)
+        self.relative_depth = MODELS.build(scoped(self.spec.relative_depth)).to(self.device)
+        self.text_encoder = MODELS.build(scoped(self.spec.text_encoder)).to(self.device)
         self.show_progress = show_progress
         self._texts: dict[str, Tensor] = {}
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.registry import MODELS
+from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.weights import resolve_pretrained
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -91,7 +91,7 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    weights = trainable_weights(MODELS.build(spec.model), state)
+    weights = trainable_weights(MODELS.build(scoped(spec.model)), state)
     save_file(weights, target / WEIGHTS)
     (target / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n")
 
@@ -125,7 +125,7 @@ def build_model(spec: ModelSpec, weights: str | os.PathLike, device: str = "cpu"
     Raises:
         InputError: the weights are missing, unreadable, unsafe or do not fit.
     """
-    model = MODELS.build(spec.model)
+    model = MODELS.build(scoped(spec.model))
     content = load_checkpoint(weights)
     state = content.get("state_dict", content)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from tr2m_plugin.checkpoint import register_safe_loader
 from tr2m_plugin.errors import InputError, TR2MError
@@ -73,13 +73,15 @@ def train(config: Config, resume: bool | str = False) -> Runner:
 
     Args:
         config: a whole MMEngine config.
-        resume: True goes on from the last checkpoint in the work folder, if there is one; a path from that one.
+        resume: True goes on from the last checkpoint in the work folder, if there is one, and otherwise starts as the
+            config says; a path goes on from that checkpoint.
     """
     register_safe_loader()
-    if isinstance(resume, str):
-        config.resume, config.load_from = True, resume
-    else:
-        config.resume = resume
+    # With `resume` and `load_from`, MMEngine would resume from the weights that training was to start from.
+    last = resume if isinstance(resume, str) else find_latest_checkpoint(config.work_dir) if resume else None
+    if last is not None:
+        config.load_from = last
+    config.resume = last is not None
     runner = Runner.from_cfg(config)
     runner.train()
     return runner

@@ -1,0 +1,59 @@
+import cv2
+import numpy as np
+import pytest
+
+from tr2m_plugin.datasets.transforms import LoadDepthInputs, PackDepthInputs, ResizeDepthInputs
+from tr2m_plugin.datasets.arrays import write_shard
+
+
+@pytest.fixture
+def row(tmp_path):
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / "a.png"), rng.integers(0, 255, (8, 12, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "a_depth.png"), np.arange(96, dtype=np.uint16).reshape(8, 12) * 100)
+    write_shard(tmp_path / "r.safetensors", {"mine/a": rng.random((14, 28)).astype(np.float16)})
+    return {
+        "image": str(tmp_path / "a.png"),
+        "depth": str(tmp_path / "a_depth.png"),
+        "depth_scale": 0.001,
+        "relative_depth": f"{tmp_path / 'r.safetensors'}#mine/a",
+        "image_features": None,
+        "texts": ["one", "two"],
+        "text_features": [[1.0, 0.0], [0.0, 1.0]],
+        "sample_id": "a",
+        "dataset": "mine",
+        "unit": "m",
+        "domain": "indoor",
+        "depth_min": 0.1,
+        "depth_max": 10.0,
+    }
+
+
+def test_training_brings_everything_to_the_networks_size(row):
+    out = PackDepthInputs()(ResizeDepthInputs()(LoadDepthInputs()(dict(row))))
+    sample = out["data_samples"]
+    assert out["inputs"].shape == (3, 14, 28)
+    assert sample.gt_depth_map.data.shape == (1, 14, 28)
+    tenths = sample.gt_depth_map.data.numpy() * 10
+    assert np.abs(tenths - tenths.round()).max() < 1e-4  # depth is sampled, never blended
+
+
+def test_evaluation_keeps_the_truths_size(row):
+    out = PackDepthInputs()(ResizeDepthInputs(depth=False)(LoadDepthInputs()(dict(row))))
+    assert out["data_samples"].gt_depth_map.data.shape == (1, 8, 12)
+    assert out["data_samples"].text == "one"
+
+
+def test_pictures_without_depth_have_no_valid_pixel(row):
+    loaded = LoadDepthInputs()({**row, "depth": None})
+    assert loaded["gt_depth"].shape == (8, 12)
+    assert not loaded["gt_depth"].any()
+
+
+def test_the_text_feature_belongs_to_the_text(row):
+    np.random.seed(0)
+    seen = set()
+    for _ in range(20):
+        loaded = LoadDepthInputs(text="random")(dict(row))
+        seen.add((loaded["text"], tuple(loaded["text_feature"])))
+    assert seen == {("one", (1.0, 0.0)), ("two", (0.0, 1.0))}

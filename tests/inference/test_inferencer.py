@@ -1,0 +1,129 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tr2m_plugin import TR2MInferencer
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.inference.inferencer import list_pictures, name_pictures, read_text
+from tr2m_plugin.registry import INFERENCERS
+
+TEXT = "A small kitchen with a table and two chairs."
+
+
+@pytest.fixture(scope="module")
+def inferencer(trained):
+    return TR2MInferencer(trained / "model", device="cpu", show_progress=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, size in (("a.jpg", (30, 50)), ("b.png", (90, 64)), ("sub/c.jpg", (40, 40))):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rng.integers(0, 255, (*size, 3), np.uint8))
+    return tmp_path / "pictures"
+
+
+def test_depth_has_the_pictures_size_and_is_eq_3(inferencer, folder):
+    (found,) = inferencer(folder / "b.png", text=TEXT)
+    assert found.depth.shape == (90, 64)
+    assert found.depth.dtype == np.float32
+    assert found.name == "b"
+    assert (found.depth > 0).all()
+    expected = 1 / (found.scale * found.relative + found.shift)
+    image = inferencer.preprocess([found.image], [TEXT])
+    sample = inferencer.forward(image)[0]
+    np.testing.assert_allclose(sample.pred_depth_map.data[0].numpy(), expected, rtol=1e-4)
+
+
+def test_an_array_is_taken_like_its_file(inferencer, folder):
+    (by_file,) = inferencer(folder / "a.jpg", text=TEXT)
+    (by_array,) = inferencer(by_file.image, text=TEXT)
+    np.testing.assert_array_equal(by_file.depth, by_array.depth)
+    assert by_array.name == "0"
+
+
+def test_batches_change_nothing_and_the_text_matters(inferencer, folder):
+    one = inferencer(folder, text=TEXT, batch_size=1)
+    many = inferencer(folder, text=[TEXT] * 3, batch_size=8)
+    assert [p.name for p in many] == ["a", "b", "sub/c"]
+    for a, b in zip(one, many, strict=True):
+        np.testing.assert_allclose(a.depth, b.depth, rtol=1e-3)
+    (other,) = inferencer(folder / "a.jpg", text="An endoscopic view of the cecum.")
+    assert not np.allclose(other.depth, one[0].depth, rtol=0.01)
+    assert (one[0].unit, other.unit) == ("m", "mm")
+    assert inferencer(folder / "a.jpg", text=TEXT, unit="mm")[0].unit == "mm"
+
+
+def test_descriptions_lie_beside_the_pictures(inferencer, folder):
+    (folder / "a.txt").write_text("\n  A bathroom.  \nmore\n")
+    (found,) = inferencer(folder / "a.jpg")
+    assert found.text == "A bathroom."
+    with pytest.raises(InputError, match=r"b.png has no description: give a text, or write one into b.txt"):
+        inferencer(folder / "b.png")
+    (folder / "b.txt").write_text(" \n")
+    with pytest.raises(InputError, match=r"b.txt holds no text"):
+        read_text(folder / "b.png")
+    (folder / "b.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"b.txt is not a UTF-8 text file"):
+        read_text(folder / "b.png")
+
+
+def test_files_are_written_as_they_come_and_not_read_again(inferencer, folder):
+    (folder / "b.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"b.png is not a picture"):
+        inferencer(folder, text=TEXT, out_dir=folder / "out", batch_size=1)
+    assert (folder / "out" / "a.npy").is_file()
+    assert len(list_pictures(folder, skip=folder / "out")) == 3
+    errors = []
+    names = [p.name for p in inferencer.predict(folder, TEXT, skip=folder / "out", on_error=errors.append)]
+    assert names == ["a", "sub/c"]
+    assert len(errors) == 1
+
+
+def test_names_are_unique(folder):
+    cv2.imwrite(str(folder / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    names = [name for name, _ in name_pictures([folder, folder / "a.jpg", np.zeros((2, 2, 3), np.uint8)])]
+    assert names == ["a", "a_2", "b", "sub/c", "a_3", "2"]
+
+
+def test_bad_input_is_refused(inferencer, folder, tmp_path):
+    with pytest.raises(InputError, match="neither a picture nor a folder"):
+        inferencer(tmp_path / "nothing", text=TEXT)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no picture"):
+        inferencer(tmp_path / "empty", text=TEXT)
+    with pytest.raises(InputError, match="2 texts for 3 pictures"):
+        inferencer(folder, text=["a", "b"])
+    with pytest.raises(InputError, match="the text is empty"):
+        inferencer(folder, text=" ")
+    with pytest.raises(InputError, match="an array has no description"):
+        inferencer(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(InputError, match=r"\(H, W, 3\) uint8 RGB, not \(8, 8\)"):
+        inferencer(np.zeros((8, 8), np.uint8), text=TEXT)
+
+
+def test_a_config_with_a_checkpoint(trained, repository, inferencer, folder):
+    checkpoint = sorted((trained / "train").glob("best_abs_rel_*.pth"))[-1]
+    config = repository / "configs" / "tr2m_mini.py"
+    built = INFERENCERS.build(
+        {"type": "TR2MInferencer", "model": str(config), "weights": str(checkpoint), "device": "cpu"}
+    )
+    np.testing.assert_array_equal(
+        built(folder / "a.jpg", text=TEXT)[0].depth, inferencer(folder / "a.jpg", text=TEXT)[0].depth
+    )
+    with pytest.raises(InputError, match="is a config: give the weights"):
+        TR2MInferencer(config)
+
+
+def test_the_packaged_model_tells_a_room_from_its_dolls_house(world):
+    from tr2m_plugin.datasets.arrays import find_arrays, read_image
+
+    rooms = [ref for name, ref in find_arrays(world / "world").items() if "test" in ref and "rooms" in ref]
+    image = read_image(next(ref for ref in rooms if ref.endswith("/image")))
+    inferencer = TR2MInferencer(device="cpu", show_progress=False)
+    room, toy = inferencer([image, image], text=["A kitchen with a table.", "A dolls' house kitchen with a toy table."])
+    assert np.median(room.depth) > 4 * np.median(toy.depth)
+    assert torch.is_grad_enabled()

@@ -1,0 +1,97 @@
+import shutil
+
+import pytest
+
+from pipelines import describe
+from pipelines.params import Stage
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, INDEX, read_table, write_table
+from tr2m_plugin.errors import InputError
+
+
+def run(root, *describers):
+    describe.stage(Stage("test", {"describers": list(describers)}, root))
+    return read_table(root / "descriptions.parquet", DESCRIPTIONS)
+
+
+@pytest.fixture
+def own(tmp_path):
+    rows = [{"dataset": "mine", "sample_id": name, "split": "test", "domain": "indoor"} for name in ("a", "sub/b")]
+    write_table(tmp_path / "index.parquet", INDEX, rows)
+    (tmp_path / "texts" / "sub").mkdir(parents=True)
+    (tmp_path / "texts" / "a.txt").write_text("A hall.\n\n  A large hall.\n")
+    (tmp_path / "texts" / "sub" / "b.txt").write_text("A desk.")
+    return tmp_path
+
+
+def test_the_worlds_pictures(world):
+    rows = read_table(world / "descriptions.parquet", DESCRIPTIONS)
+    texts = {}
+    for row in rows:
+        texts.setdefault((row["dataset"], row["sample_id"]), []).append(row)
+    assert len(texts) == 33
+    room = texts["rooms", "test-000000"]
+    assert [r["source"] for r in room] == ["scene", "scene", "objects", "objects"]
+    assert room[2]["text"].startswith("An image with a")
+    assert texts["colons", "test-000000"][0]["text"].startswith("The image shows a medical scene of")
+    toys = " ".join(r["text"] for r in texts["miniatures", "test-000000"])
+    assert any(word in toys for word in ("toy", "miniature", "tiny", "dolls"))
+
+
+def test_it_is_deterministic(world, tmp_path):
+    shutil.copytree(world, tmp_path / "copy")
+    again = run(tmp_path / "copy", {"type": "SceneGraph", "objects": 2})
+    assert again == read_table(world / "descriptions.parquet", DESCRIPTIONS)
+    assert again != run(tmp_path / "copy", {"type": "SceneGraph", "objects": 2, "seed": 1})
+
+
+def test_text_files_beside_the_pictures(own):
+    rows = run(own, {"type": "TextFiles", "folder": str(own / "texts")})
+    assert [(r["sample_id"], r["variant"], r["text"]) for r in rows] == [
+        ("a", 0, "A hall."),
+        ("a", 1, "A large hall."),
+        ("sub/b", 0, "A desk."),
+    ]
+
+
+def test_a_sentence_for_all_and_several_describers(own):
+    rows = run(own, {"type": "Sentence", "text": " A room. "}, {"type": "TextFiles", "folder": str(own / "texts")})
+    assert [r["text"] for r in rows if r["sample_id"] == "a"] == ["A room.", "A hall.", "A large hall."]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"a.txt does not exist: every picture needs a text file"),
+        (b" \n\n", r"a.txt holds no text: write one sentence per line"),
+        (b"\xff\xfe\x00", r"a.txt is not a UTF-8 text file"),
+    ],
+)
+def test_files_without_text_are_named(own, content, message):
+    path = own / "texts" / "a.txt"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        run(own, {"type": "TextFiles", "folder": str(own / "texts")})
+    assert not (own / "descriptions.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"type": "Poet"}, "type must be one of SceneGraph, TextFiles, Sentence, not 'Poet'"),
+        ({"type": "Sentence", "text": " "}, "the sentence is empty"),
+        ({"type": "Sentence", "txt": "a"}, "Sentence: .*txt"),
+        ({"type": "TextFiles", "folder": "nowhere"}, "nowhere is not a folder"),
+        ({"type": "Sentence", "text": "a", "datasets": ["other"]}, "2 of 2 pictures have no description"),
+    ],
+)
+def test_wrong_entries_are_refused(own, entry, message):
+    with pytest.raises(InputError, match=message):
+        run(own, entry)
+
+
+def test_scene_graphs_are_the_worlds_only(own, world):
+    (own / "world").symlink_to(world / "world")
+    with pytest.raises(InputError, match="mine/a has no scene graph"):
+        run(own, {"type": "SceneGraph"})

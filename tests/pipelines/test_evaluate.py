@@ -1,0 +1,97 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pipelines import evaluate, report
+from pipelines.evaluate import METHODS, PER_IMAGE, choose_texts, pick_examples, summarize, wrong_texts
+from pipelines.params import Stage
+from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.evaluation import METRICS
+
+PARAMS = {"batch_size": 4, "device": "cpu", "kind": "fixture", "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        evaluate.stage(Stage("test", PARAMS, trained))
+        report.stage(Stage("test", {"title": "A title", "note": "a <note>"}, trained))
+    return folder
+
+
+def test_metrics_are_method_dataset_metric(evaluated):
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    assert set(metrics) == set(METHODS)
+    for method, entry in metrics.items():
+        assert entry["kind"] == "fixture"
+        assert entry["uses_ground_truth"] is METHODS[method]
+    assert set(metrics["tr2m"]["rooms"]) == {*METRICS, "images", "empty", "unit"}
+    assert metrics["tr2m"]["rooms"]["images"] == 4
+    assert metrics["tr2m"]["colons"]["unit"] == "mm"
+    assert "hallway" in metrics["global_fit"]
+    assert "hallway" not in metrics["domain_fit"], "nothing of that kind was trained on"
+    for dataset in ("rooms", "colons", "miniatures", "hallway"):
+        assert metrics["linear_fit"][dataset]["abs_rel"] < metrics["global_fit"][dataset]["abs_rel"]
+
+
+def test_means_are_those_of_the_table_per_image(evaluated, trained):
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    rows = read_table(trained / "evaluation" / "per_image.parquet", PER_IMAGE)
+    values = [r["d1"] for r in rows if r["method"] == "tr2m" and r["dataset"] == "colons"]
+    assert metrics["tr2m"]["colons"]["d1"] == pytest.approx(np.mean(values))
+
+
+def test_the_page_opens_from_disk_and_shows_every_dataset(evaluated):
+    page = (evaluated / "report" / "index.html").read_text()
+    assert "A title" in page
+    assert "a &lt;note&gt;" in page
+    assert "http" not in page, "nothing is fetched"
+    for dataset in ("rooms", "colons", "miniatures", "hallway"):
+        assert f'id="{dataset}"' in page
+        for rank in ("best", "median", "worst"):
+            assert f"images/{dataset}_{rank}.png" in page
+    linked = {line.split('"')[1] for line in page.split("src=")[1:] for line in [f"x={line}"]}
+    assert all((evaluated / "report" / name).is_file() for name in linked)
+    assert page.count("uses ground truth") >= 8
+
+
+def test_wrong_descriptions_are_another_scenes_or_another_domains(trained):
+    rows = [{"domain": d, "texts": [t]} for d, t in [("in", "a"), ("in", "b"), ("out", "c"), ("in", "a")]]
+    chosen = wrong_texts(rows, 0)
+    assert chosen["domain"][0] == 2
+    assert chosen["domain"][2] in (0, 1, 3)
+    assert chosen["scene"] == [1, chosen["scene"][1], None, 1]
+    assert chosen["scene"][1] in (0, 3)
+    assert chosen == wrong_texts(rows, 0)
+
+
+def test_one_domain_takes_the_stand_in():
+    rows = [{"domain": "in", "texts": ["a"], "text_features": [[1.0]]}]
+    stand_in = np.array([5.0])
+    assert "tr2m_wrong_domain_text" in choose_texts(rows, 0, stand_in)
+    assert choose_texts(rows, 0, stand_in)["tr2m_wrong_domain_text"] == {0: stand_in}
+    assert choose_texts(rows, 0, None)["tr2m_wrong_domain_text"] == {}
+
+
+def test_images_without_valid_depth_are_counted():
+    nan = dict.fromkeys(METRICS, float("nan"))
+    one = dict.fromkeys(METRICS, 0.5)
+    rows = [{"method": "tr2m", "dataset": "d", "sample_id": str(i), **v} for i, v in enumerate([one, nan])]
+    entry = summarize(rows, "fixture", {"d": "m"})["tr2m"]["d"]
+    assert (entry["images"], entry["empty"], entry["d1"]) == (2, 1, 0.5)
+    assert [e["rank"] for e in pick_examples(rows)] == ["best", "median", "worst"]
+
+
+def test_pictures_without_depth_are_refused(trained, tmp_path, monkeypatch):
+    root = shutil.copytree(trained, tmp_path / "copy")
+    rows = read_table(root / "index.parquet", INDEX)
+    write_table(root / "index.parquet", INDEX, [{**row, "depth": None} for row in rows])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="pictures without depth"):
+        evaluate.stage(Stage("test", PARAMS, root))
+    assert not (tmp_path / "metrics.json").exists()

@@ -1,0 +1,61 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines import relative_depth
+from pipelines.params import Stage
+from pipelines.relative_depth import RelativeDepthProcessor, picture_stamp, weights_digest
+from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_image
+from tr2m_plugin.datasets.tables import INDEX, read_table
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.models import RelativeDepth
+
+MODEL = {"pretrained": "mini_depth_anything", "size": [112, 140]}
+
+
+def test_the_shards_hold_what_the_network_says(world):
+    arrays = find_arrays(world / "relative_depth")
+    row = next(r for r in read_table(world / "index.parquet", INDEX) if r["dataset"] == "colons")
+    stored = read_array(arrays[f"colons/{row['sample_id']}"])
+    assert len(arrays) == 33
+    assert stored.dtype == np.float16
+    expected = RelativeDepth(**MODEL)([read_image(f"{world}/{row['image']}")])[0, 0].numpy()
+    np.testing.assert_allclose(stored, expected, rtol=2e-3, atol=1e-3)
+
+
+def test_a_second_run_does_nothing_and_another_network_everything(world, tmp_path, capsys):
+    root = shutil.copytree(world, tmp_path / "copy")
+    run = Stage("test", {"model": MODEL, "shard_size": 8, "batch_size": 4, "workers": 0, "device": "cpu"}, root)
+    relative_depth.stage(run)
+    assert "0 rows in 0 shards to do" in capsys.readouterr().out
+    relative_depth.stage(Stage("test", {**run.params, "model": {**MODEL, "size": [70, 84]}}, root))
+    assert "33 rows in 5 shards to do" in capsys.readouterr().out
+    assert read_array(next(iter(find_arrays(root / "relative_depth").values()))).shape == (70, 84)
+
+
+def test_a_changed_picture_is_noticed(tmp_path):
+    row = {"dataset": "d", "sample_id": "a", "image": str(tmp_path / "a.jpg")}
+    (tmp_path / "a.jpg").write_text("1")
+    before = picture_stamp(row, tmp_path)
+    os.utime(tmp_path / "a.jpg", (1, 1))
+    assert picture_stamp(row, tmp_path) != before
+
+
+def test_weights_have_a_digest_and_hub_ids_stand_for_themselves():
+    assert len(weights_digest("mini_depth_anything")) == 10
+    assert weights_digest("somebody/network") == "somebody/network"
+
+
+def test_what_half_precision_cannot_hold_is_refused():
+    processor = RelativeDepthProcessor(MODEL, ".", "cpu")
+    processor.model = lambda items: torch.full((len(items), 1, 2, 2), 1e6)
+    with pytest.raises(InputError, match=r"reaches 1e\+06, which half precision cannot hold"):
+        processor.compute([np.zeros((4, 4, 3), np.uint8)])
+
+
+def test_unknown_settings_are_refused(world):
+    with pytest.raises(InputError, match=r"relative_depth: .*shards"):
+        relative_depth.stage(Stage("test", {"model": MODEL, "shards": 3}, world))

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from matplotlib import colormaps
+
+from tr2m_plugin.visualization import colorize, colorize_depth, depth_with_bar, error_map, inverse_limits
+from tr2m_plugin.visualization.depth import NOTHING
+
+
+def test_colours_run_from_low_to_high_and_nothing_is_grey():
+    picture = colorize(np.array([[0.0, 1.0, np.nan, 5.0]]), 0.0, 1.0, "viridis")
+    first, last = ((np.array(colormaps["viridis"](end)[:3]) * 255).astype(np.uint8) for end in (0.0, 1.0))
+    np.testing.assert_array_equal(picture[0, 0], first)
+    np.testing.assert_array_equal(picture[0, 1], last)
+    np.testing.assert_array_equal(picture[0, 2], NOTHING)
+    np.testing.assert_array_equal(picture[0, 3], last)
+
+
+def test_depth_is_red_when_near_and_blue_when_far():
+    picture = colorize_depth(np.array([[1.0, 10.0, 0.0]]), 1.0, 10.0).astype(int)
+    assert picture[0, 0, 0] > picture[0, 0, 2]
+    assert picture[0, 1, 2] > picture[0, 1, 0]
+    np.testing.assert_array_equal(picture[0, 2], NOTHING)
+
+
+def test_limits_ignore_what_is_no_measurement():
+    assert inverse_limits(np.array([0.0, np.nan, 2.0, 2.0])) == pytest.approx((2.0, 2.02))
+    assert inverse_limits(np.zeros(3)) == (1.0, 2.0)
+
+
+def test_errors_are_dark_for_none():
+    picture = error_map(np.array([[2.0, 3.0, 1.0]]), np.array([[2.0, 2.0, 0.0]])).astype(int)
+    assert picture[0, 0].sum() < 10
+    assert picture[0, 1].sum() > 500
+    np.testing.assert_array_equal(picture[0, 2], NOTHING)
+
+
+def test_the_bar_stands_beside_the_picture():
+    depth = np.linspace(1, 9, 600 * 800).reshape(600, 800)
+    picture = depth_with_bar(depth, "m", "a room")
+    assert picture.dtype == np.uint8
+    assert picture.shape[1] > 800
+    assert picture[300, 20:400].std() > 0
