@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tr2m_plugin.datasets.transforms import LoadDepthInputs, PackDepthInputs, ResizeDepthInputs
 from tr2m_plugin.datasets.arrays import write_shard
+from tr2m_plugin.datasets.transforms import LoadDepthInputs, PackDepthInputs, ResizeDepthInputs
 
 
 @pytest.fixture
