@@ -63,15 +63,8 @@ def open_split(root: Path, split: str) -> Any:
     )
 
 
-def fit_baselines(root: Path, test: Any) -> dict[str, tuple[float, float]]:
-    """Scale and shift of the whole training split, under "", and of each of its datasets.
-
-    Without a training split the evaluated pictures themselves are fitted.
-    """
-    try:
-        data = open_split(root, "train")
-    except InputError:
-        data = test
+def fit_baselines(data: Any) -> dict[str, tuple[float, float]]:
+    """Scale and shift that fit a whole split best, under "", and those of each of its datasets."""
     fits: dict[str, DisparityFit] = defaultdict(DisparityFit)
     for item in tqdm(data, desc="fit baselines", unit="picture", mininterval=1):
         sample = item["data_samples"]
@@ -252,13 +245,20 @@ def stage(run: Stage) -> None:
             _row(method, sample, measure(sample, sample.pred_depth_map.data[0].numpy()))
             for sample in tqdm(samples, total=len(texts), desc=method, unit="picture", mininterval=1)
         ]
-    results += evaluate_baselines(data, fit_baselines(run.root, data))
+    try:
+        fitted_on, fitted = "train", open_split(run.root, "train")
+    except InputError:  # nothing to train on: the evaluated pictures themselves
+        fitted_on, fitted = "test", data
+    results += evaluate_baselines(data, fit_baselines(fitted))
 
     folder = run.root / "evaluation"
     write_table(folder / "per_image.parquet", PER_IMAGE, results)
     _write_examples(folder, pick_examples(results), data, predict)
     units = {row["dataset"]: row["unit"] for row in rows}
     report = summarize(results, run.params.get("kind", "fixture"), units)
+    for method in ("global_fit", "domain_fit"):
+        if method in report:
+            report[method]["fitted_on"] = fitted_on
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n")
 
 

@@ -142,7 +142,8 @@ def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
     }
     return [
         {
-            "label": LABELS[method],
+            "label": LABELS[method]
+            + (" (here of these pictures)" if metrics[method].get("fitted_on") == "test" else ""),
             "kind": metrics[method]["kind"],
             "uses_truth": METHODS[method],
             "cells": [
@@ -193,7 +194,9 @@ def stage(run: Stage) -> None:
             }
         )
     with open(run.root / "curves.csv", newline="") as file:
-        draw_curves(images / "curves.png", list(csv.DictReader(file)))
+        curves = list(csv.DictReader(file))
+    if curves:
+        draw_curves(images / "curves.png", curves)
     draw_bars(images / "d1.png", metrics, datasets)
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
@@ -204,6 +207,7 @@ def stage(run: Stage) -> None:
         note=run.params.get("note", ""),
         headings=[HEADINGS[name] for name in SHOWN],
         sections=sections,
+        curves=bool(curves),
         tiles=TILES,
     )
     (folder / "index.html").write_text(text, encoding="utf-8")

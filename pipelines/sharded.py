@@ -47,7 +47,8 @@ class Settings:
     Args:
         shard_size: rows per shard. Default: 256.
         batch_size: rows per batch of the network. Default: 32.
-        workers: worker processes; 0 works in this process without Ray. Default: one per GPU, or
+        workers: worker processes; 0 works in this process without Ray, as a single shard always does unless a cluster
+            is given. Default: one per GPU, or
             per `cpus_per_worker` processors without.
         cpus_per_worker: processors, and threads of torch, of a worker. Default: 1.
         gpus_per_worker: GPUs of a worker. Default: 1 where there are GPUs and `device` is not "cpu", else 0.
@@ -223,7 +224,7 @@ def _run(
     folder: Path,
     settings: Settings,
 ) -> Iterator[int]:
-    if settings.workers == 0:
+    if settings.workers == 0 or (len(shards) == 1 and not os.environ.get("RAY_ADDRESS")):
         processor = make_processor(**options, device=pick_device(settings.device))
         for shard in shards:
             process_shard(processor, shard, folder, settings.batch_size)
