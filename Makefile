@@ -1,13 +1,15 @@
 # `make help` lists what there is to do.
 VENV := .venv
+# The first Python that runs: version managers leave names on the path that do not.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := locks/py$(VERSION).txt
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help venv demo test lint pretrain benchmark clean
+.PHONY: help venv demo test lint ablations benchmark pretrain clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -15,26 +17,38 @@ help: ## list the targets
 venv: $(VENV)/ready ## a virtual environment in .venv, from the lock
 
 $(VENV)/ready: $(wildcard $(LOCK)) pyproject.toml
-	@test -f $(LOCK) || echo "no lock for Python $(VERSION) ($(LOCK)): installing the newest versions that fit"
-	$(PYTHON) -m venv $(VENV)
-	if test -f $(LOCK); then $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r $(LOCK) \
-	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'; fi
+	@echo "installing into $(VENV) for Python $(VERSION), which takes a minute or two"
+	@test -f $(LOCK) || echo "there is no $(LOCK): taking the newest versions that fit"
+	@$(PYTHON) -m venv $(VENV)
+	@if test -f $(LOCK); then $(PIP) -r $(LOCK) && $(PIP) --no-build-isolation --no-deps --editable .; \
+	else $(PIP) --editable '.[all]'; fi
 	@touch $@
 
 demo: venv ## the main job: dvc repro, then where the report and the numbers are
-	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || $(BIN)/dvc config --local core.no_scm true
-	$(BIN)/dvc repro
+	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || dvc config --local core.no_scm true
+	dvc repro
 	@echo "report:  $(CURDIR)/report/index.html"
 	@echo "numbers: $(CURDIR)/metrics.json"
 
 test: venv ## the test-suite
-	$(BIN)/python -m pytest
+	python -m pytest
 
 lint: venv ## style and types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+ablations: venv ## what each part of TR2M is worth, after the demo; half an hour on two cores
+	python -m benchmarks.ablations
+
+benchmark: venv ## the claims of speed, each against its alternative
+	python -m benchmarks.soc
+	python -m benchmarks.render
+
+pretrain: venv ## the small frozen networks that come with the package, again; an hour and a half on two cores
+	$(PIP) -e '.[pretrain]'
+	python -m pipelines.pretrain.relative_depth tr2m_plugin/weights/mini_depth_anything
+	python -m pipelines.pretrain.text_encoder tr2m_plugin/weights/mini_clip_text
 
 clean: ## remove what the pipeline made, but not its cache
-	rm -rf work report metrics.json work_dirs predictions
+	rm -rf work report work_dirs predictions

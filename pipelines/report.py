@@ -132,6 +132,20 @@ def draw_panel(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, str]:
     }
 
 
+def draw_overview(path: Path, panels: dict[str, Path]) -> str:
+    """The panels of several datasets, by name, one below the other."""
+    figure = Figure(figsize=(11, 0.3 + 1.25 * len(panels)), layout="constrained")
+    rows = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for axes, (name, panel) in zip(rows, panels.items(), strict=True):
+        axes.imshow(cv2.imread(str(panel))[..., ::-1])
+        axes.set(xticks=[], yticks=[])
+        axes.set_ylabel(name, fontsize=9)
+        axes.spines[:].set_visible(False)
+    for i, tile in enumerate(TILES):
+        rows[0].text((i + 0.5) / len(TILES), 1.04, tile, fontsize=9, ha="center", transform=rows[0].transAxes)
+    return _save(path, figure)
+
+
 def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
     """The table of one dataset, its best value without ground truth marked."""
     present = [m for m in METHODS if dataset in metrics.get(m, {})]
@@ -198,6 +212,8 @@ def stage(run: Stage) -> None:
     if curves:
         draw_curves(images / "curves.png", curves)
     draw_bars(images / "d1.png", metrics, datasets)
+    medians = {s["name"]: images / p["file"] for s in sections for p in s["panels"] if p["rank"] == "median"}
+    draw_overview(images / "overview.png", medians)
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     page = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")

@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=140_000)
     parser.add_argument("--vocabulary", type=int, default=6144)
     parser.add_argument("--width", type=int, default=160)
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
