@@ -53,11 +53,21 @@ def _save(path: Path, figure: Figure) -> str:
     return path.name
 
 
-def draw_curves(path: Path, rows: Sequence[dict[str, str]]) -> str:
-    """Losses and validation metrics over training iterations."""
+def read_curves(*paths: Path) -> dict[str, list[tuple[int, float]]]:
+    """Iterations and values by name, of CSV files that `pipelines.train` wrote."""
     series: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for row in rows:
-        series[row["name"]].append((int(row["iteration"]), float(row["value"])))
+    for path in paths:
+        with open(path, newline="") as file:
+            for row in csv.DictReader(file):
+                step = int(row.pop("iteration"))
+                for name, value in row.items():
+                    if value:
+                        series[name].append((step, float(value)))
+    return series
+
+
+def draw_curves(path: Path, series: dict[str, list[tuple[int, float]]]) -> str:
+    """Losses and validation metrics over training iterations."""
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     titles = {"loss": "loss", "abs_rel": "AbsRel, validation", "d1": "δ1, validation"}
     for axes, (prefix, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
@@ -207,8 +217,7 @@ def stage(run: Stage) -> None:
                 "panels": panels,
             }
         )
-    with open(run.root / "curves.csv", newline="") as file:
-        curves = list(csv.DictReader(file))
+    curves = read_curves(run.root / "losses.csv", run.root / "validation.csv")
     if curves:
         draw_curves(images / "curves.png", curves)
     draw_bars(images / "d1.png", metrics, datasets)

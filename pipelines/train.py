@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,41 @@ def fingerprint(run: Stage) -> str:
     return digest([run.params, digest_files([*tables, *code, *start]), shards])
 
 
-def collect_curves(work_dir: Path) -> list[tuple[int, str, float]]:
-    """Iteration, name and value of everything MMEngine logged, over all the sittings of an interrupted training."""
-    values: dict[tuple[int, str], float] = {}
+def collect_curves(work_dir: Path, wanted: Callable[[str], bool]) -> list[dict[str, float]]:
+    """What MMEngine logged, a row per iteration, over all the sittings of an interrupted training.
+
+    Args:
+        work_dir: of the training.
+        wanted: whether a value of that name is taken.
+    """
+    rows: dict[int, dict[str, float]] = {}
     for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
         for line in path.read_text().splitlines():
             entry = json.loads(line)
             step = int(entry.pop("step", entry.pop("iter", 0)))
-            for name, value in entry.items():
-                wanted = name.startswith("loss") or name.rpartition("/")[2] in ("abs_rel", "d1")
-                if wanted and isinstance(value, (int, float)):
-                    values[step, name] = value
-    return sorted((step, name, value) for (step, name), value in values.items())
+            values = {name: value for name, value in entry.items() if wanted(name)}
+            if values:
+                rows.setdefault(step, {"iteration": step}).update(values)
+    return [rows[step] for step in sorted(rows)]
+
+
+def is_loss(name: str) -> bool:
+    """Whether a logged value is a training loss."""
+    return name.startswith("loss")
+
+
+def is_validation(name: str) -> bool:
+    """Whether a logged value is one of the validation metrics that are drawn."""
+    return name.rpartition("/")[2] in ("abs_rel", "d1")
+
+
+def write_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """Writes rows as CSV with a column for every name in any of them."""
+    names = dict.fromkeys(["iteration", *(name for row in rows for name in row)])
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(names))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def best_checkpoint(work_dir: Path) -> Path:
@@ -108,10 +132,8 @@ def _finish(run: Stage, config: Any, state: dict[str, Any], about: dict[str, Any
     facts = {**about, "config": run.params["config"], "version": tr2m_plugin.__version__, "profile": run.profile}
     shutil.rmtree(run.root / "model", ignore_errors=True)
     save_model(run.root / "model", spec_of(config, facts), state)
-    with open(run.root / "curves.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("iteration", "name", "value"))
-        writer.writerows(collect_curves(run.root / "train"))
+    for file, wanted in (("losses.csv", is_loss), ("validation.csv", is_validation)):
+        write_curves(run.root / file, collect_curves(run.root / "train", wanted))
 
 
 if __name__ == "__main__":

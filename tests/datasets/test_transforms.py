@@ -1,9 +1,13 @@
+import importlib
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.transforms import LoadDepthInputs, PackDepthInputs, ResizeDepthInputs
+from tr2m_plugin.errors import MissingExtraError
 
 
 @pytest.fixture
@@ -57,3 +61,9 @@ def test_the_text_feature_belongs_to_the_text(row):
         loaded = LoadDepthInputs(text="random")(dict(row))
         seen.add((loaded["text"], tuple(loaded["text_feature"])))
     assert seen == {("one", (1.0, 0.0)), ("two", (0.0, 1.0))}
+
+
+def test_without_mmcv_the_choices_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mmcv.transforms", None)
+    with pytest.raises(MissingExtraError, match=r"mmcv-lite .*tr2m_plugin\[lite\].*onedl-mmcv"):
+        importlib.reload(sys.modules["tr2m_plugin.datasets.transforms.base"])

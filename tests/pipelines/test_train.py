@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from pipelines import train
 from pipelines.params import Stage
-from pipelines.train import best_checkpoint, collect_curves, fingerprint
+from pipelines.train import best_checkpoint, collect_curves, fingerprint, is_loss
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
@@ -24,7 +24,7 @@ from tests.conftest import FEW_ITERATIONS  # isort: skip
 @pytest.fixture
 def copy(world, tmp_path):
     """Tables without the training that other tests share."""
-    ignored = shutil.ignore_patterns("train", "model", "curves.csv", "evaluation")
+    ignored = shutil.ignore_patterns("train", "model", "*.csv", "evaluation")
     return shutil.copytree(world, tmp_path / "copy", ignore=ignored)
 
 
@@ -33,11 +33,13 @@ def section(repository, **options):
 
 
 def test_training_leaves_a_model_and_curves(trained):
-    with open(trained / "curves.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = {row["name"] for row in rows}
-    assert {"loss", "loss_si", "loss_pseudo", "loss_smooth", "loss_soc", "abs_rel", "rooms/d1"} <= names
-    assert {int(row["iteration"]) for row in rows if row["name"] == "loss"} == set(range(1, 7))
+    losses, validation = (
+        list(csv.DictReader((trained / f"{name}.csv").read_text().splitlines())) for name in ("losses", "validation")
+    )
+    assert set(losses[0]) == {"iteration", "loss", "loss_si", "loss_pseudo", "loss_smooth", "loss_soc"}
+    assert [row["iteration"] for row in losses] == [str(i) for i in range(1, 7)]
+    assert {"iteration", "abs_rel", "d1", "rooms/d1"} <= set(validation[0])
+    assert [row["iteration"] for row in validation] == ["3", "6"]
     state = load_checkpoint(best_checkpoint(trained / "train"))["state_dict"]
     exported = load_file(trained / "model" / "model.safetensors")
     assert all(torch.equal(tensor, state[name]) for name, tensor in exported.items())
@@ -85,7 +87,7 @@ def test_killed_in_training_it_resumes(copy, repository, tmp_path):
     assert "resumed epoch: 0, iter: " in done.stdout + done.stderr
     assert (work / "iter_30.pth").is_file()
     assert (tmp_path / "work" / "test" / "model" / "model.safetensors").is_file()
-    steps = [step for step, name, _ in collect_curves(work) if name == "loss"]
+    steps = [row["iteration"] for row in collect_curves(work, is_loss)]
     assert steps == sorted(set(steps))
 
 
