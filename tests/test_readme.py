@@ -1,0 +1,52 @@
+"""What the README shows is what was measured."""
+
+import json
+import re
+
+import pytest
+
+ROWS = {
+    "**TR2M**": "tr2m",
+    "TR2M, another scene's description": "tr2m_wrong_scene_text",
+    "TR2M, another domain's description": "tr2m_wrong_domain_text",
+    "median per image †": "median",
+    "linear fit per image †": "linear_fit",
+    "global fit †": "global_fit",
+    "fit per dataset †": "domain_fit",
+}
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_the_results_are_those_of_the_packaged_model(repository):
+    lines = (repository / "README.md").read_text().splitlines()
+    metrics = json.loads((repository / "tr2m_plugin" / "weights" / "tr2m_mini" / "metrics.json").read_text())
+    start = next(i for i, line in enumerate(lines) if line.startswith("| δ1 |"))
+    datasets = [name.strip("\\*").replace(" ", "_") for name in cells(lines[start])[1:]]
+    assert {name for name in metrics["tr2m"] if name not in ("kind", "uses_ground_truth")} == set(datasets)
+    for line, (label, method) in zip(lines[start + 2 :], ROWS.items()):  # noqa: B905 (text follows the table)
+        shown = cells(line)
+        assert shown[0] == label
+        for dataset, value in zip(datasets, shown[1:], strict=True):
+            if value:
+                assert float(value) == pytest.approx(metrics[method][dataset]["d1"], abs=0.0051), (method, dataset)
+            else:
+                assert dataset not in metrics[method]
+
+
+def test_the_quickstart_is_two_commands_that_exist(repository):
+    text = (repository / "README.md").read_text()
+    block = re.search(r"## Quickstart\n+```\n(.*?)```", text, re.DOTALL)
+    assert block
+    commands = block[1].split("\n")[:-1]
+    assert commands == ["make demo", "make test"]
+    makefile = (repository / "Makefile").read_text()
+    assert all(f"\n{command.split()[1]}: " in makefile for command in commands)
+
+
+def test_links_lead_somewhere(repository):
+    text = (repository / "README.md").read_text()
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (repository / target).exists(), target
