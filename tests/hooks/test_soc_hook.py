@@ -55,7 +55,7 @@ HOOK = {
 }
 
 
-def run(work_dir, hook=HOOK, iterations=4, resume=False, model=None, optim=None, extra=(), seed=0):
+def run(work_dir, hook=HOOK, iterations=4, resume=False, model=None, optim=None, extra=(), wrapper=None):
     register_safe_loader()
     runner = Runner(
         model=model or SomebodysDepthModel(),
@@ -71,7 +71,9 @@ def run(work_dir, hook=HOOK, iterations=4, resume=False, model=None, optim=None,
         optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}, **(optim or {})},
         default_hooks={"checkpoint": {"type": "CheckpointHook", "interval": 2, "by_epoch": False}, "logger": None},
         custom_hooks=[*([hook] if hook else []), *extra],
-        randomness={"seed": seed},
+        randomness={"seed": 0},
+        cfg={"model_wrapper_cfg": wrapper} if wrapper else None,
+        launcher="pytorch" if wrapper else "none",
         resume=resume,
         log_level="ERROR",
         experiment_name=f"{work_dir.name}{iterations}{resume}",
