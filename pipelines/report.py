@@ -73,7 +73,7 @@ def draw_curves(path: Path, series: dict[str, list[tuple[int, float]]]) -> str:
     for axes, (prefix, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
         for name, points in sorted(series.items()):
             if name == prefix or name.startswith(f"{prefix}_") or name.endswith(f"/{prefix}"):
-                label = {"loss": "sum", prefix: "mean"}.get(name, name.removesuffix(f"/{prefix}"))
+                label = {prefix: "mean", "loss": "sum"}.get(name, name.removesuffix(f"/{prefix}"))
                 axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else None)
         axes.set(title=title, xlabel="iteration")
         if prefix == "loss":

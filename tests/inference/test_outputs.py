@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -52,7 +53,7 @@ def test_a_field_of_view_is_a_camera():
 
 
 def test_nothing_is_left_half_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
+    monkeypatch.setattr(cv2, "imwrite", lambda path, _: bool(Path(path).write_text("half")) and False)
     with pytest.raises(InputError, match="could not be written"):
         write_prediction(tmp_path, prediction(np.ones((4, 4))))
-    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["a.npy"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]

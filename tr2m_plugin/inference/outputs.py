@@ -77,8 +77,11 @@ def png_scale(depth: np.ndarray) -> float:
 def _whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Writes a file whole or not at all; the temporary keeps the extension, by which writers choose the format."""
     partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    write(partial)
-    os.replace(partial, path)
+    try:
+        write(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
