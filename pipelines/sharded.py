@@ -48,8 +48,7 @@ class Settings:
         shard_size: rows per shard. Default: 256.
         batch_size: rows per batch of the network. Default: 32.
         workers: worker processes; 0 works in this process without Ray, as a single shard always does unless a cluster
-            is given. Default: one per GPU, or
-            per `cpus_per_worker` processors without.
+            is given. Default: one per GPU, or per `cpus_per_worker` processors without.
         cpus_per_worker: processors, and threads of torch, of a worker. Default: 1.
         gpus_per_worker: GPUs of a worker. Default: 1 where there are GPUs and `device` is not "cpu", else 0.
         device: of the network: "auto", "cpu", "cuda". Default: auto.

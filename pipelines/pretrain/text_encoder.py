@@ -54,7 +54,7 @@ class Teacher:
 
 
 def embed(teacher: Any, sentences: list[str], size: int = 128) -> np.ndarray:
-    """Embeds sentences that are sorted by length."""
+    """The teacher's embeddings, (N, 384), of N sentences sorted by length, `size` at a time."""
     starts = tqdm(range(0, len(sentences), size), desc="teacher", unit="batch", mininterval=5)
     return np.concatenate([teacher(sentences[i : i + size]).numpy() for i in starts])
 
@@ -102,7 +102,7 @@ def build_model(vocabulary: int, width: int) -> CLIPTextModelWithProjection:
 
 
 def principal_targets(embeddings: np.ndarray, width: int) -> Tensor:
-    """The embeddings' principal components, centred and scaled to unit variance on average, (N, width)."""
+    """The first `width` principal components of embeddings (N, C), centred, of unit variance on average, (N, width)."""
     centred = embeddings - embeddings.mean(0)
     _, _, axes = np.linalg.svd(centred[:: max(len(centred) // 20_000, 1)], full_matrices=False)
     projected = centred @ axes[:width].T
@@ -118,7 +118,17 @@ def distil(
     seed: int,
     batch_size: int = 128,
 ) -> None:
-    """Fits the model's projected embeddings to the targets by least squares, in batches of similar length."""
+    """Fits the model's projected embeddings to the targets by least squares, in batches of similar length.
+
+    Args:
+        model: trained in place.
+        tokenizer: of the model.
+        sentences: N sentences, more than a batch, sorted by length.
+        targets: what their embeddings should be, (N, width).
+        steps: how many batches.
+        seed: of the choice of batches.
+        batch_size: sentences per batch. Default: 128.
+    """
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.05)
