@@ -1,56 +1,123 @@
-"""What each part of TR2M is worth on the miniature world: variants of configs/tr2m_mini.py, several seeds each.
+"""The paper's ablations on the miniature world: every config of configs/ablations, several seeds each.
 
-    python -m benchmarks.ablations --seeds 0 1 2
+    python -m benchmarks.ablations --seeds 0 1
 
-Needs the tables of `dvc repro` (profile mini). A training that is done is not repeated.
+Needs the tables of `dvc repro` (profile mini). A training that is done is not repeated; an interrupted one goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from mmengine.runner import find_latest_checkpoint
 
-from pipelines.evaluate import Predictor, choose_texts, measure, open_split
-from tr2m_plugin.device import pick_device
-from tr2m_plugin.inference.model_folder import build_model, spec_of
+from pipelines import relative_depth
+from pipelines.params import Stage, load_stage
+from tr2m_plugin.datasets.tables import INDEX, read_table
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.tools.train import load_config, train
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "text and image": {},
-    "image only": {"model.rescale_net.modalities": "image"},
-    "text only": {"model.rescale_net.modalities": "text"},
-    "scale map only": {"model.rescale_net.maps": "scale"},
-    "without SOC": {"custom_hooks": []},
-    "without pseudo depth": {"model.loss_pseudo": None},
-}
-"""Config values that differ from those of the config."""
+PAPER = ("NYUv2", "iBims-1", "DIODE Outdoor")
+METRICS = ("abs_rel", "d1")
 
 
-def run(variant: str, seed: int, root: str, out: Path, device: str) -> dict[str, float]:
-    """δ1 by dataset on the test split, after training if need be."""
-    folder = out / f"{variant.replace(' ', '_')}-{seed}"
-    result = folder / "d1.json"
+class Row(NamedTuple):
+    """A row of one of the paper's tables.
+
+    Attributes:
+        table: its number, or a name of ours.
+        label: what the row is called.
+        config: its file in configs/ablations; None is the whole TR2M.
+        paper: AbsRel and δ1 on `PAPER`, where the paper has them.
+    """
+
+    table: str
+    label: str
+    config: str | None
+    paper: Sequence[float] = ()
+
+
+WHOLE = (0.082, 0.954, 0.154, 0.736, 0.673, 0.274)
+ROWS = [
+    Row("4", "two factors", "factors", (0.118, 0.902, 0.202, 0.566, 0.761, 0.225)),
+    Row("4", "maps", "maps", (0.084, 0.946, 0.173, 0.657, 0.702, 0.237)),
+    Row("4", "maps, pseudo depth", "without_soc", (0.085, 0.945, 0.160, 0.708, 0.687, 0.243)),
+    Row("4", "maps, SOC", "without_pseudo"),
+    Row("4", "**maps, pseudo depth, SOC**", None, WHOLE),
+    Row("5", "text", "text_only", (0.114, 0.909, 0.193, 0.621, 0.745, 0.231)),
+    Row("5", "image", "image_only", (0.085, 0.945, 0.164, 0.704, 0.694, 0.259)),
+    Row("9", "MiDaS 3.1", "relative_midas", (0.089, 0.934, 0.168, 0.707, 0.690, 0.258)),
+    Row("9", "DPT-Hybrid", "relative_dpt", (0.088, 0.942, 0.164, 0.715, 0.682, 0.262)),
+    Row("11", "scale map", "scale_only", (0.102, 0.923, 0.177, 0.663, 0.727, 0.238)),
+    Row("11", "shift map", "shift_only", (0.256, 0.836, 0.356, 0.453, 0.786, 0.205)),
+    Row("12", "5 classes", "classes_5", (0.086, 0.948, 0.157, 0.728, 0.682, 0.264)),
+    Row("12", "10 classes", "classes_10", (0.083, 0.953, 0.155, 0.730, 0.679, 0.268)),
+    Row("12", "40 classes", "classes_40", (0.083, 0.952, 0.156, 0.731, 0.681, 0.269)),
+    Row("RSA", "RSA's network", "rsa"),
+]
+"""What is run. The whole TR2M is the row of DA, of both modalities and maps, and of 20 classes too."""
+
+
+def run(name: str | None, seed: int, root: str, out: Path) -> dict[str, dict[str, float]]:
+    """AbsRel and δ1 by dataset on the test split after the last iteration, after training if need be."""
+    folder = out / f"{name or 'tr2m'}-{seed}"
+    result = folder / "metrics.json"
     if result.is_file():
         return json.loads(result.read_text())
-    config = load_config("configs/tr2m_mini.py", {**VARIANTS[variant], "randomness.seed": seed}, root)
+    file = "configs/tr2m_mini.py" if name is None else f"configs/ablations/{name}.py"
+    config = load_config(file, {"randomness.seed": seed}, root, base="tr2m_mini")
     config.work_dir = str(folder)
-    train(config, resume=True)
     # The last weights for all: the best by AbsRel would favour whatever a variant does on miniatures.
-    model = build_model(spec_of(config), find_latest_checkpoint(str(folder)), device)
-    data = open_split(Path(root), "test")
-    texts = choose_texts([data.get_data_info(i) for i in range(len(data))], 0, None)["tr2m"]
-    values: dict[str, list[float]] = {}
-    for sample in Predictor(model, device, 32)(data, list(texts), list(texts.values())):
-        value = measure(sample, sample.pred_depth_map.data[0].numpy())["d1"]
-        values.setdefault(sample.dataset, []).append(value)
-    means = {name: float(np.mean(column)) for name, column in values.items()}
+    values = train(config, resume=True).test()
+    means: dict[str, dict[str, float]] = {}
+    for key, value in values.items():
+        dataset, mark, metric = key.partition("/")
+        if mark and metric in METRICS:
+            means.setdefault(dataset, {})[metric] = float(value)
     result.write_text(json.dumps(means, indent=1))
     return means
+
+
+def other_relative_depth(root: str) -> None:
+    """Maps of the other relative depth networks, beside those that the pipeline made."""
+    config = load_config("configs/tr2m_mini.py", None, root)
+    params = dict(load_stage("mini", "relative_depth").params)
+    more = {
+        name: {**params["model"], "pretrained": pretrained} for name, pretrained in config.relative_networks.items()
+    }
+    relative_depth.stage(Stage("mini", {**params, "more": more}, Path(root)))
+
+
+def trained_datasets(root: str) -> set[str]:
+    """Names of the datasets that have pictures to train on."""
+    path = Path(root) / "index.parquet"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: run `make demo` first")
+    return {row["dataset"] for row in read_table(path, INDEX) if row["split"] == "train"}
+
+
+def markdown(results: dict[str | None, list[dict[str, dict[str, float]]]], seen: set[str]) -> str:
+    """The table, paper's numbers first."""
+
+    def ours(runs: list[dict[str, dict[str, float]]], inside: bool) -> list[str]:
+        cells = []
+        for metric in METRICS:
+            means = [np.mean([v[metric] for name, v in run.items() if (name in seen) is inside]) for run in runs]
+            cells.append(f"{np.mean(means):.3f} ± {np.ptp(means) / 2:.3f}")
+        return cells
+
+    head = [f"{name} {metric}" for name in (*PAPER, "trained", "zero-shot") for metric in ("AbsRel", "δ1")]
+    lines = [f"| table | | {' | '.join(head)} |", f"|---|---|{'---|' * len(head)}"]
+    for row in ROWS:
+        if row.config in results:
+            paper = [f"{value:.3f}" for value in row.paper] or [""] * 2 * len(PAPER)
+            cells = [*paper, *ours(results[row.config], True), *ours(results[row.config], False)]
+            lines.append(f"| {row.table} | {row.label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -58,20 +125,23 @@ def main() -> None:
     parser.add_argument("--root", default="work/mini", help="folder of the tables (default: work/mini)")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/ablations"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--only", nargs="+", help="names of configs, tr2m for the whole (default: all)")
     args = parser.parse_args()
-    device = pick_device(args.device)
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
+    seen = trained_datasets(args.root)
+    other_relative_depth(args.root)
+    rows = [row for row in ROWS if not args.only or (row.config or "tr2m") in args.only]
+    results: dict[str | None, list[dict[str, dict[str, float]]]] = {row.config: [] for row in rows}
     for seed in args.seeds:
-        for name in VARIANTS:
-            runs[name].append(run(name, seed, args.root, args.out, device))
-    datasets = list(runs["text and image"][0])
-    print(f"\nδ1 on the test split, mean over {len(args.seeds)} seeds ± half the range between them; kind: fixture\n")
-    print(f"| | {' | '.join(datasets)} |\n|---|{'---|' * len(datasets)}")
-    for name, results in runs.items():
-        table = np.array([[result[dataset] for dataset in datasets] for result in results])
-        cells = [f"{m:.2f} ± {s:.2f}" for m, s in zip(table.mean(0), np.ptp(table, 0) / 2, strict=True)]
-        print(f"| {name} | {' | '.join(cells)} |")
+        for row in rows:
+            results[row.config].append(run(row.config, seed, args.root, args.out))
+    text = (
+        f"The first {2 * len(PAPER)} columns: paper. The last four: fixture, the miniature world, test split, mean of "
+        f"{len(args.seeds)} seeds ± half the range between them, over the datasets that were trained on "
+        f"({', '.join(sorted(seen))}) and over the others.\n\n{markdown(results, seen)}\n"
+    )
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "table.md").write_text(text)
+    print(f"\n{text}\nwritten: {args.out / 'table.md'}")
 
 
 if __name__ == "__main__":

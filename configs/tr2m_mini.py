@@ -1,9 +1,10 @@
 """TR2M on the miniature world: the paper's structure and losses at small widths, minutes on two cores."""
 
-_base_ = ["_base_/default_runtime.py"]
+_base_ = ["_base_/losses/tr2m.py", "_base_/default_runtime.py"]
 
 data_root = "{{$TR2M_DATA_ROOT:work/mini}}"
 relative_depth = dict(type="RelativeDepth", pretrained="mini_depth_anything", size=(112, 140))
+relative_networks = dict(midas="mini_midas", dpt="mini_dpt")
 text_encoder = dict(type="CLIPTextEncoder", pretrained="mini_clip_text")
 # What predictions are in where a description holds one of the words; metres otherwise.
 units = dict(mm=["cecum", "colon", "endoscop", "medical", "surgical"])
@@ -25,9 +26,6 @@ model = dict(
         coef_scale=0.1,
         coef_shift=0.1,
     ),
-    loss_si=dict(type="SILogLoss", lam=0.15, loss_weight=1.0),
-    loss_pseudo=dict(type="PseudoDepthLoss", threshold=0.8, loss_weight=0.5),
-    loss_smooth=dict(type="SmoothnessLoss", loss_weight=0.01),
 )
 custom_hooks = [
     dict(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +24,34 @@ class RelativeDepthProcessor:
         model: options of `tr2m_plugin.models.RelativeDepth`.
         root: folder that the index's references are relative to.
         device: torch device.
+        sizes: height and width of the maps of datasets that differ from the model's `size`, by name. Default: none.
     """
 
-    def __init__(self, model: dict[str, Any], root: str, device: str) -> None:
+    def __init__(
+        self, model: dict[str, Any], root: str, device: str, sizes: dict[str, Sequence[int]] | None = None
+    ) -> None:
         from tr2m_plugin.models import RelativeDepth
 
         self.model = RelativeDepth(**model).to(device)
         self.root = Path(root)
+        self.sizes = sizes or {}
 
-    def load(self, row: dict[str, Any]) -> np.ndarray:
-        """Reads a picture."""
+    def load(self, row: dict[str, Any]) -> tuple[np.ndarray, Sequence[int] | None]:
+        """Reads a picture; with it goes the size of its map where its dataset has one of its own."""
         source = row["image"]
         absolute = Path(source).is_absolute()
-        return read_image(source if absolute else str(self.root / source))
+        return read_image(source if absolute else str(self.root / source)), self.sizes.get(row["dataset"])
 
-    def compute(self, items: list[np.ndarray]) -> list[np.ndarray]:
+    def compute(self, items: list[tuple[np.ndarray, Sequence[int] | None]]) -> list[np.ndarray]:
         """Relative depth of a batch, (h, w) float16 each."""
-        depth = self.model(items)[:, 0].cpu().numpy()
-        largest = float(np.abs(depth).max(initial=0))
-        if not largest < float(np.finfo(np.float16).max):
-            raise InputError(f"the network's output reaches {largest:g}, which half precision cannot hold")
-        return list(depth.astype(np.float16))
+        maps: list[np.ndarray] = []
+        for size, group in groupby(items, key=lambda item: item[1]):
+            depth = self.model([image for image, _ in group], size)[:, 0].cpu().numpy()
+            largest = float(np.abs(depth).max(initial=0))
+            if not largest < float(np.finfo(np.float16).max):
+                raise InputError(f"the network's output reaches {largest:g}, which half precision cannot hold")
+            maps.extend(depth.astype(np.float16))
+        return maps
 
 
 def weights_digest(pretrained: str) -> str:
@@ -65,23 +74,25 @@ def picture_stamp(row: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def stage(run: Stage) -> None:
-    """Computes what is missing."""
+    """Computes what is missing; the networks of `more` write into folders of their names beside the shards."""
     params = dict(run.params)
-    model = params.pop("model")
+    models = {"": params.pop("model"), **(params.pop("more", None) or {})}
+    sizes = params.pop("sizes", None) or {}
     try:
         settings = Settings(**params)
     except TypeError as error:
         raise InputError(f"relative_depth: {error}") from error
     rows = [picture_stamp(row, run.root) for row in read_table(run.root / "index.parquet", INDEX)]
-    run_sharded(
-        "relative_depth",
-        rows,
-        RelativeDepthProcessor,
-        {"model": model, "root": str(run.root.resolve())},
-        [model, weights_digest(model["pretrained"])],
-        run.root / "relative_depth",
-        settings,
-    )
+    for name, model in models.items():
+        run_sharded(
+            f"relative_depth {name}".strip(),
+            rows,
+            RelativeDepthProcessor,
+            {"model": model, "root": str(run.root.resolve()), "sizes": sizes},
+            [model, sizes, weights_digest(model["pretrained"])],
+            run.root / "relative_depth" / name,
+            settings,
+        )
 
 
 if __name__ == "__main__":

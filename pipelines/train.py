@@ -26,7 +26,7 @@ def fingerprint(run: Stage) -> str:
     config = Path(run.params["config"])
     code = sorted(Path(tr2m_plugin.__file__).parent.rglob("*.py")) + sorted(config.parent.rglob("*.py"))
     start = [weights_file(run.params["load_from"])] if run.params.get("load_from") else []
-    shards = sorted(path.name for path in (run.root / "relative_depth").glob("*.safetensors"))
+    shards = sorted(path.name for path in (run.root / "relative_depth").rglob("*.safetensors"))
     return digest([run.params, digest_files([*tables, *code, *start]), shards])
 
 

@@ -1,8 +1,23 @@
-"""Where networks run."""
+"""Where networks run, and how precisely."""
 
+import torch
 from mmengine.device import get_device
+
+from tr2m_plugin.errors import InputError
 
 
 def pick_device(wanted: str = "auto") -> str:
     """A torch device: `wanted`, or for "auto" the accelerator where there is one."""
     return get_device() if wanted == "auto" else wanted
+
+
+def precision(name: str) -> torch.dtype:
+    """The floating-point type of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise InputError(f"dtype must be float32, float16 or bfloat16, not {name!r}")
+    return dtype

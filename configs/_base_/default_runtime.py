@@ -21,4 +21,5 @@ default_hooks = dict(
         rule="less",
     ),
     sampler_seed=dict(type="mmengine.DistSamplerSeedHook"),
+    schedule=dict(type="ScheduleHook"),
 )

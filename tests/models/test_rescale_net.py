@@ -4,38 +4,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.models import RescaleNet, rescale
-
-# Names of the released head's layers, and ours.
-LAYERS = {
-    "align_mlp.a_fc": "fusion.align.0",
-    "crossattn.attn.": "fusion.self_attention.",
-    "crossattn.attn_cross.": "fusion.text_attention.",
-    "crossattn.ln_1": "fusion.norm_self",
-    "crossattn.ln_2": "fusion.norm_mlp",
-    "crossattn.ln_text": "fusion.norm_text",
-    "crossattn.ln_visual": "fusion.norm_image",
-    "crossattn.mlp.c_fc": "fusion.mlp.0",
-    "crossattn.mlp.c_proj": "fusion.mlp.2",
-    "projects.": "project.",
-    "resize_layers.": "upsample.",
-    "layer1_rn": "reduce",
-    "resConfUnit1": "unit1",
-    "resConfUnit2": "unit2",
-    "out_conv1": "mix1",
-    "out_conv2": "mix2",
-    "output_conv_scale1": "scale_head.reduce",
-    "output_conv_scale2.0": "scale_head.expand",
-    "output_conv_scale2.2": "scale_head.project",
-    "output_conv_shift1": "shift_head.reduce",
-    "output_conv_shift2.0": "shift_head.expand",
-    "output_conv_shift2.2": "shift_head.project",
-}
-
-
-def released(name):
-    layer = next(layer for layer in LAYERS if name.startswith(layer))
-    return LAYERS[layer] + name[len(layer) :]
+from tr2m_plugin.models import RescaleNet, load_release_weights, rescale
 
 
 def small(**options):
@@ -49,7 +18,7 @@ def tokens(batch=2, h=3, w=4):
     return torch.randn(batch, h * w, 32, generator=generator), torch.randn(batch, 1, 24, generator=generator)
 
 
-def test_gives_the_released_heads_numbers(data):
+def test_gives_the_released_heads_numbers(data, tmp_path):
     path = data / "tr2m_release_head.safetensors"
     with safe_open(path, "pt") as file:
         size = {name: float(value) for name, value in file.metadata().items()}
@@ -64,7 +33,9 @@ def test_gives_the_released_heads_numbers(data):
         coef_shift=size["coef_shift"],
     )
     prefix = "state_dict."
-    net.load_state_dict({released(k[len(prefix) :]): v for k, v in arrays.items() if k.startswith(prefix)})
+    release = tmp_path / "release.pth"
+    torch.save({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}, release)
+    assert load_release_weights(net, release) == []
     with torch.no_grad():
         out = net(
             arrays["input.image_features"],
@@ -114,6 +85,38 @@ def test_maps():
     assert scale_only.scale.std() > 0
     assert (shift_only.scale == 1).all()
     assert shift_only.shift.std() > 0
+
+
+def test_factors_are_one_number_per_picture_that_image_and_sentence_decide():
+    net = small(factors=True)
+    image, text = tokens()
+    out = net(image, text, (3, 4))
+    for factor in (out.scale, out.shift):
+        assert factor.shape == (2, 1, 42, 56)
+        assert (factor == factor[:, :, :1, :1]).all()
+        assert factor[0, 0, 0, 0] != factor[1, 0, 0, 0]
+    torch.testing.assert_close(
+        out.scale[:, 0, 0, 0].log(), small()(image, text, (3, 4)).scale.log().mean((1, 2, 3)), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("modalities", ["both", "image", "text"])
+@pytest.mark.parametrize("maps", ["both", "scale", "shift"])
+def test_every_parameter_gets_a_gradient(modalities, maps):
+    """DistributedDataParallel refuses parameters that get none."""
+    net = small(modalities=modalities, maps=maps)
+    out = net(*tokens(), (3, 4))
+    (out.scale.sum() + out.shift.sum()).backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_maps_are_float32_under_autocast_and_near_those_of_float32():
+    net, inputs = small(), tokens()
+    plain = net(*inputs, (3, 4))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = net(*inputs, (3, 4))
+    assert mixed.scale.dtype == mixed.shift.dtype == torch.float32
+    torch.testing.assert_close(mixed.scale, plain.scale, rtol=3e-2, atol=0)
 
 
 def test_rescale_is_eq_3_with_a_floor():

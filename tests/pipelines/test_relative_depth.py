@@ -9,6 +9,7 @@ from pipelines import relative_depth
 from pipelines.params import Stage
 from pipelines.relative_depth import RelativeDepthProcessor, picture_stamp, weights_digest
 from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_image
+from tr2m_plugin.datasets.table_dataset import TableDataset
 from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import RelativeDepth
@@ -36,6 +37,22 @@ def test_a_second_run_does_nothing_and_another_network_everything(world, tmp_pat
     assert read_array(next(iter(find_arrays(root / "relative_depth").values()))).shape == (70, 84)
 
 
+def test_a_dataset_of_another_size_and_a_second_network(world, tmp_path):
+    root = shutil.copytree(world, tmp_path / "copy")
+    more = {"small": {"pretrained": "mini_depth_anything", "size": [28, 42]}}
+    params = {"model": MODEL, "sizes": {"colons": [56, 70]}, "more": more, "workers": 0, "device": "cpu"}
+    relative_depth.stage(Stage("test", {**params, "batch_size": 4, "shard_size": 16}, root))
+    shapes = {
+        name.partition("/")[0]: read_array(ref).shape for name, ref in find_arrays(root / "relative_depth").items()
+    }
+    assert shapes["colons"] == (56, 70)
+    assert shapes["rooms"] == (112, 140)
+    second = find_arrays(root / "relative_depth" / "small")
+    assert {read_array(ref).shape for name, ref in second.items() if name.startswith("rooms/")} == {(28, 42)}
+    data = TableDataset(str(root), relative_depth="relative_depth/small", pipeline=[], lazy_init=False)
+    assert "relative_depth/small" in data.get_data_info(0)["relative_depth"]
+
+
 def test_a_changed_picture_is_noticed(tmp_path):
     row = {"dataset": "d", "sample_id": "a", "image": str(tmp_path / "a.jpg")}
     (tmp_path / "a.jpg").write_text("1")
@@ -51,9 +68,9 @@ def test_weights_have_a_digest_and_hub_ids_stand_for_themselves():
 
 def test_what_half_precision_cannot_hold_is_refused():
     processor = RelativeDepthProcessor(MODEL, ".", "cpu")
-    processor.model = lambda items: torch.full((len(items), 1, 2, 2), 1e6)
+    processor.model = lambda items, size: torch.full((len(items), 1, 2, 2), 1e6)
     with pytest.raises(InputError, match=r"reaches 1e\+06, which half precision cannot hold"):
-        processor.compute([np.zeros((4, 4, 3), np.uint8)])
+        processor.compute([(np.zeros((4, 4, 3), np.uint8), None)])
 
 
 def test_unknown_settings_are_refused(world):

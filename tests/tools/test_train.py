@@ -6,7 +6,7 @@ import pytest
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.tools import test as test_tool
 from tr2m_plugin.tools import train as train_tool
-from tr2m_plugin.tools.train import DATA_ROOT, load_config, repository_file, set_data_root
+from tr2m_plugin.tools.train import DATA_ROOT, load_config, repository_file
 
 OPTIONS = [
     "train_cfg.max_iters=4",
@@ -56,16 +56,19 @@ def test_a_packaged_copy_leads_to_the_repositorys_config(tmp_path):
     assert repository_file(str(copy)) == str(original)
 
 
-def test_where_the_tables_are(tmp_path, monkeypatch):
+def test_where_the_tables_are(tmp_path, repository, monkeypatch):
     monkeypatch.delenv(DATA_ROOT, raising=False)
     monkeypatch.chdir(tmp_path)
+    mini = str(repository / "configs" / "tr2m_mini.py")
+    assert load_config(mini).data_root == "work/mini" or (repository / "work" / "mini").is_dir()
     (tmp_path / "work" / "mini").mkdir(parents=True)
-    set_data_root(None)
-    assert Path(os.environ[DATA_ROOT]).resolve() == (tmp_path / "work" / "mini").resolve()
-    set_data_root("elsewhere")
-    assert os.environ[DATA_ROOT] == "elsewhere"
-    set_data_root(None)
-    assert os.environ[DATA_ROOT] == "elsewhere", "the environment is respected"
+    assert load_config(mini).data_root == "work/mini"
+    assert load_config(mini, data_root="elsewhere").train_dataloader.dataset.data_root == "elsewhere"
+    assert DATA_ROOT not in os.environ, "the environment is left as it was"
+    monkeypatch.setenv(DATA_ROOT, "there")
+    assert load_config(mini).data_root == "there"
+    assert load_config(mini, data_root="elsewhere").data_root == "elsewhere"
+    assert os.environ[DATA_ROOT] == "there"
 
 
 def test_configs_inherit_and_take_options(repository):

@@ -33,6 +33,8 @@ class TableDataset(BaseDataset):
             `relative_depth` of shards, as the pipeline writes them.
         split: train, val or test. Default: train.
         datasets: names of the datasets to take. Default: all.
+        relative_depth: folder of relative depth shards below the root, such as that of another network. Default:
+            relative_depth.
         image_features: folder of precomputed image features below the root. Default: none, the model encodes images.
         **kwargs: options of MMEngine's `BaseDataset`, the transform pipeline among them.
 
@@ -46,10 +48,12 @@ class TableDataset(BaseDataset):
         data_root: str,
         split: str = "train",
         datasets: Sequence[str] | None = None,
+        relative_depth: str = "relative_depth",
         image_features: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.split, self.datasets, self.image_features = split, datasets, image_features
+        self.split, self.datasets = split, datasets
+        self.relative_depth, self.image_features = relative_depth, image_features
         super().__init__(ann_file="index.parquet", data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -58,7 +62,7 @@ class TableDataset(BaseDataset):
         rows = read_table(self.ann_file, INDEX)
         check_unique(rows, self.ann_file)
         rows = [r for r in rows if r["split"] == self.split and (not self.datasets or r["dataset"] in self.datasets)]
-        bad = {sample_key(row): row["reason"] for row in self._errors(root / "relative_depth" / "errors.parquet")}
+        bad = {sample_key(row): row["reason"] for row in self._errors(root / self.relative_depth / "errors.parquet")}
         for row in rows:
             if sample_key(row) in bad:
                 print_log(f"left out: {sample_key(row)} ({bad[sample_key(row)]})", "current", logging.WARNING)
@@ -70,10 +74,10 @@ class TableDataset(BaseDataset):
         for line in read_table(root / "descriptions.parquet", DESCRIPTIONS):
             texts[sample_key(line)].append(line["text"])
         features = {r["text"]: r["features"] for r in read_table(root / "text_features.parquet", TEXT_FEATURES)}
-        relative = find_arrays(root / "relative_depth")
+        relative = find_arrays(root / self.relative_depth)
         tokens = find_arrays(root / self.image_features) if self.image_features else None
         self._require(rows, texts, "description", root / "descriptions.parquet")
-        self._require(rows, relative, "relative depth", root / "relative_depth")
+        self._require(rows, relative, "relative depth", root / self.relative_depth)
         if tokens is not None:
             self._require(rows, tokens, "image features", root / str(self.image_features))
         used = {text for row in rows for text in texts[sample_key(row)]}

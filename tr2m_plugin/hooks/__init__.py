@@ -1,5 +1,6 @@
 """Hooks for MMEngine runners."""
 
+from tr2m_plugin.hooks.schedule_hook import ScheduleHook
 from tr2m_plugin.hooks.soc_hook import SOCHook
 
-__all__ = ["SOCHook"]
+__all__ = ["SOCHook", "ScheduleHook"]

@@ -86,6 +86,9 @@ class SOCHook(Hook):
         momentum: share of the new weights in the moving average; 0.01 is the paper's coefficient of 0.99.
         keys: which key maps: `self`, `shuffled` or both. Default: both.
         gt: field of the data samples that holds true depth. Default: gt_depth_map.
+        start: the epoch, counted from 0, from which on the loss counts; before it the loss is zero, and the key branch
+            follows the model. Default: 0.
+        by_epoch: whether `start` is an epoch or an iteration. Default: True.
 
     Raises:
         InputError: the model has no such submodule, or the feature's shape is unknown.
@@ -103,6 +106,8 @@ class SOCHook(Hook):
         momentum: float = 0.01,
         keys: Sequence[str] = ("self", "shuffled"),
         gt: str = "gt_depth_map",
+        start: int = 0,
+        by_epoch: bool = True,
     ) -> None:
         if branch and feature != branch and not feature.startswith(f"{branch}."):
             raise InputError(f"feature {feature!r} is not inside branch {branch!r}")
@@ -112,6 +117,8 @@ class SOCHook(Hook):
         self.keys, self.momentum = tuple(keys), momentum
         self.projector_cfg = {"type": "tr2m_plugin.SOCProjector", "in_channels": in_channels, **(projector or {})}
         self.loss = MODELS.build({"type": "tr2m_plugin.ScaleOrientedContrastLoss", **(loss or {})})
+        self.start, self.by_epoch = start, by_epoch
+        self._started = False
         self._restored = False
         self._captured: dict[str, Any] = {}
 
@@ -140,6 +147,10 @@ class SOCHook(Hook):
             # DDP synchronises the gradients of the parameters that it saw when it was made.
             runner.model = runner.wrap_model(runner.cfg.get("model_wrapper_cfg"), model)
         self._register(model)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Decides whether the loss counts."""
+        self._started = (runner.epoch if self.by_epoch else runner.iter) >= self.start
 
     def _register(self, model: nn.Module) -> None:
         # Copies of the model share these closures; the weak reference keeps copies out.
@@ -175,6 +186,10 @@ class SOCHook(Hook):
         find_submodule(self._key.module["branch"], inside).register_forward_hook(stop)
 
     def _contrast(self, samples: Any) -> Tensor:
+        if not self._started:
+            self._captured.clear()
+            # DistributedDataParallel wants a gradient, if only zero, for every parameter.
+            return torch.stack([0 * parameter.sum() for parameter in self._online["projector"].parameters()]).sum()
         depth = stack_maps(samples, self.gt)
         size = depth.shape[-2:]
         query = self._online["projector"](as_map(self._captured.pop("feature"), *size))

@@ -3,6 +3,8 @@
 from tr2m_plugin.models.encoders import CLIPTextEncoder, DINOv2Encoder, Frozen
 from tr2m_plugin.models.projector import SOCProjector
 from tr2m_plugin.models.relative_depth import RelativeDepth
+from tr2m_plugin.models.release import load_release_weights
+from tr2m_plugin.models.rescale_factors import RescaleFactors
 from tr2m_plugin.models.rescale_net import RescaleMaps, RescaleNet
 from tr2m_plugin.models.tr2m import TR2M, TR2MOutput, rescale
 
@@ -12,9 +14,11 @@ __all__ = [
     "DINOv2Encoder",
     "Frozen",
     "RelativeDepth",
+    "RescaleFactors",
     "RescaleMaps",
     "RescaleNet",
     "SOCProjector",
     "TR2MOutput",
+    "load_release_weights",
     "rescale",
 ]

@@ -11,6 +11,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.registry import MODELS
 from tr2m_plugin.weights import resolve_pretrained
@@ -81,6 +82,22 @@ class Frozen(BaseModule):
         return self
 
 
+def check_patches(image: Tensor, patch_size: int) -> tuple[int, int]:
+    """How many patches high and wide images (B, 3, H, W) are.
+
+    Raises:
+        InputError: H or W is not a multiple of the patch size; the message names the nearest size that is.
+    """
+    height, width = image.shape[-2:]
+    if height % patch_size or width % patch_size:
+        fits = [max(1, round(side / patch_size)) * patch_size for side in (height, width)]
+        raise InputError(
+            f"an image of {height} × {width} does not divide into {patch_size}-pixel patches: "
+            f"compute relative depth at a `size` that does, such as {fits[0]} × {fits[1]}"
+        )
+    return height // patch_size, width // patch_size
+
+
 @MODELS.register_module()
 class DINOv2Encoder(Frozen):
     """DINOv2's last-layer patch tokens after the final norm, without the class token.
@@ -89,17 +106,30 @@ class DINOv2Encoder(Frozen):
         pretrained: a `Dinov2Model`, or a `DepthAnythingForDepthEstimation`, whose backbone is taken. Default:
             facebook/dinov2-large.
         revision: of the hub repository. Default: its main branch.
-        dtype: precision of the weights, such as "float16". Default: float32.
+        dtype: precision of the weights: "float32", "float16" or "bfloat16". Default: float32.
+        device: where to load it. Default: cpu; it follows the model's `.to()` too.
+
+    Raises:
+        InputError: the weights are not there, or are another network's.
     """
 
     def __init__(
-        self, pretrained: str = "facebook/dinov2-large", revision: str | None = None, dtype: str = "float32"
+        self,
+        pretrained: str = "facebook/dinov2-large",
+        revision: str | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
     ) -> None:
         config = load_pretrained("AutoConfig", pretrained, revision=revision)
-        options: dict[str, Any] = {"revision": revision, "dtype": getattr(torch, dtype)}
+        options: dict[str, Any] = {"revision": revision, "dtype": precision(dtype)}
         if config.model_type == "depth_anything":
             options |= {"config": config.backbone_config, "key_mapping": {r"^backbone\.": ""}}
-        super().__init__(load_pretrained("Dinov2Model", pretrained, **options))
+        elif config.model_type != "dinov2":
+            raise InputError(
+                f"{pretrained!r} holds a {config.model_type}, not a dinov2 or depth_anything: give the image encoder "
+                "that the weights were trained with, such as facebook/dinov2-large"
+            )
+        super().__init__(load_pretrained("Dinov2Model", pretrained, **options).to(device))
         self.channels: int = self.network.config.hidden_size
         self.patch_size: int = self.network.config.patch_size
 
@@ -110,9 +140,7 @@ class DINOv2Encoder(Frozen):
         Raises:
             InputError: H or W is not a multiple of the patch size.
         """
-        height, width = image.shape[-2:]
-        if height % self.patch_size or width % self.patch_size:
-            raise InputError(f"an image of {height} × {width} does not divide into {self.patch_size}-pixel patches")
+        check_patches(image, self.patch_size)
         tokens = self.network(image.to(self.network.dtype)).last_hidden_state
         return tokens[:, 1:].float()
 
@@ -125,6 +153,10 @@ class CLIPTextEncoder(Frozen):
         pretrained: a `CLIPModel` or `CLIPTextModelWithProjection`. Default: openai/clip-vit-large-patch14.
         revision: of the hub repository. Default: its main branch.
         dtype: precision of the weights. Default: float32.
+        device: where to load it. Default: cpu; it follows `.to()` too.
+
+    Raises:
+        InputError: the weights are not there.
     """
 
     def __init__(
@@ -132,12 +164,11 @@ class CLIPTextEncoder(Frozen):
         pretrained: str = "openai/clip-vit-large-patch14",
         revision: str | None = None,
         dtype: str = "float32",
+        device: str = "cpu",
     ) -> None:
-        options = {"revision": revision}
-        super().__init__(
-            load_pretrained("CLIPTextModelWithProjection", pretrained, dtype=getattr(torch, dtype), **options)
-        )
-        self.tokenizer = load_pretrained("AutoTokenizer", pretrained, **options)
+        network = load_pretrained("CLIPTextModelWithProjection", pretrained, dtype=precision(dtype), revision=revision)
+        super().__init__(network.to(device))
+        self.tokenizer = load_pretrained("AutoTokenizer", pretrained, revision=revision)
         self.channels: int = self.network.config.projection_dim
         self.max_length: int = self.network.config.max_position_embeddings
 

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.losses.silog import at_least_float32
 from tr2m_plugin.registry import MODELS
 
 PATCH_SIZE = 14
@@ -24,12 +25,12 @@ class RescaleMaps(NamedTuple):
     Attributes:
         scale: scale map A, (B, 1, 14h, 14w), positive.
         shift: shift map B, (B, 1, 14h, 14w), positive.
-        fused: fused features F_out, (B, C, h, w).
+        fused: fused features F_out, (B, C, h, w); None from a network that fuses none.
     """
 
     scale: Tensor
     shift: Tensor
-    fused: Tensor
+    fused: Tensor | None
 
 
 class QuickGELU(nn.Module):
@@ -57,8 +58,9 @@ class CrossModalFusion(BaseModule):
         channels: C, width of the image tokens.
         text_channels: T, width of the text embedding; a linear layer and QuickGELU align it when T differs from C.
         num_heads: attention heads.
-        modalities: `both`; `image` leaves the sentence out; `text` replaces every image token by the aligned sentence
-            (paper, Table 5). Default: both.
+        modalities: `both`; `image` leaves the sentence out, and the layers that read it; `text` replaces every image
+            token by the aligned sentence (paper, Table 5). Default: both.
+        init_cfg: MMEngine initialisation.
     """
 
     def __init__(
@@ -73,26 +75,33 @@ class CrossModalFusion(BaseModule):
         if modalities not in ("both", "image", "text"):
             raise InputError(f"modalities must be 'both', 'image' or 'text', not {modalities!r}")
         self.modalities = modalities
-        self.align: nn.Module = nn.Identity()
-        if text_channels != channels:
-            self.align = nn.Sequential(nn.Linear(text_channels, channels), QuickGELU())
         self.norm_self = LayerNorm(channels)
         self.self_attention = nn.MultiheadAttention(channels, num_heads, batch_first=True)
-        self.norm_image = LayerNorm(channels)
-        self.norm_text = LayerNorm(channels)
-        self.text_attention = nn.MultiheadAttention(channels, num_heads, batch_first=True)
+        # Without a sentence these would be parameters without a gradient, which DistributedDataParallel refuses.
+        if modalities != "image":
+            self.align: nn.Module = nn.Identity()
+            if text_channels != channels:
+                self.align = nn.Sequential(nn.Linear(text_channels, channels), QuickGELU())
+            self.norm_image = LayerNorm(channels)
+            self.norm_text = LayerNorm(channels)
+            self.text_attention = nn.MultiheadAttention(channels, num_heads, batch_first=True)
         self.norm_mlp = LayerNorm(channels)
         self.mlp = nn.Sequential(nn.Linear(channels, 4 * channels), QuickGELU(), nn.Linear(4 * channels, channels))
 
     def forward(self, image: Tensor, text: Tensor) -> Tensor:
         """Fuses image tokens (B, P, C) with a text embedding (B, 1, T) into (B, P, C)."""
+        if self.modalities == "image":
+            return self._finish(self._attend(image))
         text = self.align(text)
-        x = text.expand(-1, image.shape[1], -1) if self.modalities == "text" else image
+        x = self._attend(text.expand(-1, image.shape[1], -1) if self.modalities == "text" else image)
+        y = self.norm_text(text)
+        return self._finish(x + self.text_attention(self.norm_image(x), y, y, need_weights=False)[0])
+
+    def _attend(self, x: Tensor) -> Tensor:
         y = self.norm_self(x)
-        x = x + self.self_attention(y, y, y, need_weights=False)[0]
-        if self.modalities != "image":
-            y = self.norm_text(text)
-            x = x + self.text_attention(self.norm_image(x), y, y, need_weights=False)[0]
+        return x + self.self_attention(y, y, y, need_weights=False)[0]
+
+    def _finish(self, x: Tensor) -> Tensor:
         return x + self.mlp(self.norm_mlp(x))
 
 
@@ -109,18 +118,28 @@ class ResidualConvUnit(nn.Module):
 
 
 class MapHead(nn.Module):
-    """3×3, resize, 3×3, ReLU, 1×1, then c · exp: one positive map."""
+    """3×3, resize, 3×3, ReLU, 1×1, then c · exp in float32: one positive map.
 
-    def __init__(self, channels: int, hidden: int, coef: float) -> None:
+    Args:
+        channels: of the input.
+        hidden: channels at full resolution.
+        coef: c.
+        factor: the exponent's mean over the picture takes the place of the map.
+    """
+
+    def __init__(self, channels: int, hidden: int, coef: float, factor: bool) -> None:
         super().__init__()
-        self.coef = coef
+        self.coef, self.factor = coef, factor
         self.reduce = nn.Conv2d(channels, channels // 2, 3, padding=1)
         self.expand = nn.Conv2d(channels // 2, hidden, 3, padding=1)
         self.project = nn.Conv2d(hidden, 1, 1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = F.interpolate(self.reduce(x), size, mode="bilinear", align_corners=True)
-        return self.coef * torch.exp(self.project(F.relu(self.expand(x))))
+        exponent = at_least_float32(self.project(F.relu(self.expand(x))))
+        if self.factor:
+            exponent = exponent.mean((2, 3), keepdim=True).expand_as(exponent)
+        return self.coef * torch.exp(exponent)
 
 
 @MODELS.register_module()
@@ -141,6 +160,8 @@ class RescaleNet(BaseModule):
         coef_shift: c of B = c · exp(.). Default: 0.01.
         modalities: `both`, `image` or `text` (Table 5). Default: both.
         maps: `both`; `scale` sets B = 0, `shift` sets A = 1 (Table 11). Default: both.
+        factors: predicts one scale and one shift per picture instead of maps (Table 4, first row, whose network the
+            paper does not describe): each head's exponent is averaged over the picture. Default: False.
         init_cfg: MMEngine initialisation.
     """
 
@@ -156,6 +177,7 @@ class RescaleNet(BaseModule):
         coef_shift: float = 0.01,
         modalities: Modalities = "both",
         maps: Maps = "both",
+        factors: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -168,8 +190,8 @@ class RescaleNet(BaseModule):
         self.reduce = nn.Conv2d(out_channels, features, 3, padding=1, bias=False)
         self.unit1, self.mix1 = ResidualConvUnit(features), nn.Conv2d(features, features, 1)
         self.unit2, self.mix2 = ResidualConvUnit(features), nn.Conv2d(features, features, 1)
-        self.scale_head = MapHead(features, head_channels, coef_scale) if maps != "shift" else None
-        self.shift_head = MapHead(features, head_channels, coef_shift) if maps != "scale" else None
+        self.scale_head = MapHead(features, head_channels, coef_scale, factors) if maps != "shift" else None
+        self.shift_head = MapHead(features, head_channels, coef_shift, factors) if maps != "scale" else None
 
     def forward(self, image_features: Tensor, text_features: Tensor, patch_hw: tuple[int, int]) -> RescaleMaps:
         """Predicts the maps.

@@ -9,6 +9,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.models.encoders import check_patches
 from tr2m_plugin.registry import MODELS
 from tr2m_plugin.structures import DepthDataSample, stack_maps
 
@@ -93,10 +95,17 @@ class TR2M(BaseModel):
             data_samples: one per image, with `relative_depth_map` and `text_features`.
             mode: `tensor` returns a `TR2MOutput`; `loss` a dict of losses, for samples with `gt_depth_map`;
                 `predict` the samples with `pred_depth_map`, `scale_map` and `shift_map`.
+
+        Raises:
+            InputError: H or W is no multiple of the patch size, or relative depth is of another size.
+            KeyError: a sample lacks a map.
         """
+        patch_hw = check_patches(inputs, self.patch_size)
         relative = stack_maps(data_samples, "relative_depth_map")
+        if relative.shape[-2:] != inputs.shape[-2:]:
+            sizes = [" × ".join(str(side) for side in shape[-2:]) for shape in (relative.shape, inputs.shape)]
+            raise InputError(f"relative depth of {sizes[0]} does not match images of {sizes[1]}: resize one of them")
         text = torch.stack([sample.text_features for sample in data_samples])
-        patch_hw = (inputs.shape[-2] // self.patch_size, inputs.shape[-1] // self.patch_size)
         maps = self.rescale_net(self._image_features(inputs, data_samples), text, patch_hw)
         output = TR2MOutput(rescale(relative, maps.scale, maps.shift), maps.scale, maps.shift)
         if mode == "tensor":

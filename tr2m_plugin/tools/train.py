@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from tr2m_plugin.checkpoint import register_safe_loader
 from tr2m_plugin.errors import InputError, TR2MError
 
-DATA_ROOT = "TR2M_DATA_ROOT"
+DATA_ROOT, BASE = "TR2M_DATA_ROOT", "TR2M_BASE"
 
 
 def repository_file(config: str) -> str:
@@ -33,39 +35,60 @@ def repository_file(config: str) -> str:
     return config
 
 
-def set_data_root(data_root: str | None) -> None:
-    """Decides where the configs find the pipeline's tables.
+@contextmanager
+def environment(name: str, value: str | None) -> Iterator[None]:
+    """An environment variable for a while; None leaves it as it is."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
 
-    The first that there is: `data_root`, the environment variable TR2M_DATA_ROOT, `work/mini` below the current folder,
-    `work/mini` of the repository that this package is installed from.
-    """
-    if data_root is None and DATA_ROOT in os.environ:
-        return
-    below = Path("work") / "mini"
-    repository = Path(__file__).resolve().parents[2] / below
-    chosen = Path(data_root) if data_root else below if below.is_dir() or not repository.is_dir() else repository
-    os.environ[DATA_ROOT] = str(chosen)
 
-
-def load_config(path: str, options: dict | None = None, data_root: str | None = None) -> Config:
+def load_config(
+    path: str, options: dict | None = None, data_root: str | None = None, base: str | None = None
+) -> Config:
     """Reads a config.
 
     Args:
         path: the file.
         options: values to set, by dotted name.
-        data_root: folder of the pipeline's tables; see `set_data_root`.
+        data_root: folder of the pipeline's tables. Default: the environment variable TR2M_DATA_ROOT; without it the
+            config's own, below the current folder or else below the repository that this package is installed from.
+        base: name of the config that an ablation starts from. Default: the environment variable TR2M_BASE, without it
+            tr2m_mixed.
 
     Raises:
-        InputError: the file does not exist or cannot be read.
+        InputError: the file does not exist.
     """
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist")
-    set_data_root(data_root)
-    config = Config.fromfile(repository_file(path))
+    file = repository_file(path)
+    with environment(BASE, base), environment(DATA_ROOT, data_root):
+        config = Config.fromfile(file)
+        own = config.get("data_root")
+        elsewhere = Path(__file__).resolve().parents[2] / str(own)
+        if own and DATA_ROOT not in os.environ and not Path(own).is_dir() and elsewhere.is_dir():
+            with environment(DATA_ROOT, str(elsewhere)):
+                config = Config.fromfile(file)
     if options:
         config.merge_from_dict(options)
     config.setdefault("work_dir", str(Path("work_dirs") / Path(path).stem))
     return config
+
+
+def allow_processors(config: Config) -> None:
+    """Lets a launcher's processes train without GPUs: with gloo, and without the device ids that MMEngine assumes."""
+    if config.launcher == "none" or torch.cuda.is_available():
+        return
+    if config.launcher == "pytorch" and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    config.setdefault("model_wrapper_cfg", {"type": "mmengine.MMDistributedDataParallel", "device_ids": None})
 
 
 def train(config: Config, resume: bool | str = False) -> Runner:
@@ -77,6 +100,8 @@ def train(config: Config, resume: bool | str = False) -> Runner:
             config says; a path goes on from that checkpoint.
     """
     register_safe_loader()
+    config.setdefault("launcher", "none")
+    allow_processors(config)
     # With `resume` and `load_from`, MMEngine would resume from the weights that training was to start from.
     last = resume if isinstance(resume, str) else find_latest_checkpoint(config.work_dir) if resume else None
     if last is not None:
@@ -92,7 +117,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config", help="config file")
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/CONFIG)")
-    parser.add_argument("--data-root", help="folder with the pipeline's tables (default: $TR2M_DATA_ROOT or work/mini)")
+    parser.add_argument(
+        "--data-root", help="folder with the pipeline's tables (default: $TR2M_DATA_ROOT, or the config's)"
+    )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="config values to set, as key=value")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)

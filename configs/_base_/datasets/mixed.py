@@ -1,0 +1,44 @@
+"""NYUv2, KITTI, VOID and C3VD in turn, 8 pictures at a time, one of their 15 descriptions drawn at every visit.
+
+Pictures are stretched to the size of their relative depth, which the stage `relative_depth` computes at the release's
+sizes: 434 x 560, and for KITTI 350 x 1204 (`sizes: {kitti: [350, 1204]}` in params.yaml).
+"""
+
+data_root = "{{$TR2M_DATA_ROOT:work/paper}}"
+datasets = ["nyu", "kitti", "void", "c3vd"]
+
+# Neither paper nor release mentions augmentation.
+train_pipeline = [
+    dict(type="LoadDepthInputs", text="random"),
+    dict(type="ResizeDepthInputs"),
+    dict(type="PackDepthInputs"),
+]
+test_pipeline = [
+    dict(type="LoadDepthInputs", text="first"),
+    dict(type="ResizeDepthInputs", depth=False),
+    dict(type="PackDepthInputs"),
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type="mmengine.DefaultSampler", shuffle=True),
+    # The release's order; the paper says nothing of it.
+    batch_sampler=dict(type="RoundRobinBatchSampler"),
+    dataset=dict(type="TableDataset", data_root=data_root, split="train", datasets=datasets, pipeline=train_pipeline),
+)
+# These datasets have no split for validation. One picture at a time: their sizes differ.
+val_dataloader = test_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    sampler=dict(type="mmengine.DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="TableDataset",
+        data_root=data_root,
+        split="test",
+        datasets=datasets,
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+val_evaluator = test_evaluator = dict(type="DepthMetric")

@@ -1,0 +1,7 @@
+"""Table 9: MiDaS 3.1; its maps come from `more` of the stage relative_depth."""
+
+_base_ = ["../{{$TR2M_BASE:tr2m_mixed}}.py"]
+
+relative_depth = dict(pretrained=_base_.relative_networks.midas)
+loader = dict(dataset=dict(relative_depth="relative_depth/midas"))
+train_dataloader, val_dataloader, test_dataloader = loader, loader, loader
