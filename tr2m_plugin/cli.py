@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tr2m_plugin import __version__
 from tr2m_plugin.errors import InputError, TR2MError
@@ -18,7 +19,7 @@ def _predict(args: argparse.Namespace) -> int:
     if args.text is not None and not args.text.strip():
         raise InputError("the text is empty: describe the scene in a sentence")
     total = len(name_pictures(args.pictures, skip=args.out))
-    inferencer = TR2MInferencer(args.model, args.weights, args.device, show_progress=False)
+    inferencer = TR2MInferencer(args.model, args.weights, args.device, show_progress=False, size=args.size)
     errors: list[InputError] = []
 
     def complain(error: InputError) -> None:
@@ -39,6 +40,35 @@ def _predict(args: argparse.Namespace) -> int:
     return 2 if errors else 0
 
 
+def _convert(args: argparse.Namespace) -> int:
+    from tr2m_plugin.inference.convert import NETWORKS, convert_release
+
+    given = {name: value for name in NETWORKS if (value := getattr(args, name))}
+    left_out = convert_release(args.release, args.out, args.num_heads, args.size, args.skip_unknown, **given)
+    if left_out:
+        print(f"tr2m: left out {', '.join(left_out)}", file=sys.stderr)
+    stands_on = ", ".join({**NETWORKS, **given}.values())
+    print(f"{args.out}: use it as `tr2m predict --model {args.out}`; it stands on {stands_on}")
+    return 0
+
+
+def _add_convert(commands: Any) -> None:
+    convert = commands.add_parser(
+        "convert",
+        help="the authors' released weights as a model folder",
+        description="Writes the authors' released TR2M weights as a model folder: safetensors and a config that "
+        "`tr2m predict --model` and TR2MInferencer open.",
+    )
+    convert.add_argument("release", help="the released .pth file")
+    convert.add_argument("out", type=Path, help="folder to write")
+    convert.add_argument("--size", type=int, nargs=2, default=[434, 560], metavar=("H", "W"), help="(default: 434 560)")
+    convert.add_argument("--num-heads", type=int, default=8, help="attention heads (default: 8)")
+    for network in ("image-encoder", "text-encoder", "relative-depth"):
+        convert.add_argument(f"--{network}", help="hub id or folder (default: the release's)")
+    convert.add_argument("--skip-unknown", action="store_true", help="leave out tensors that are not the head's")
+    convert.set_defaults(run=_convert)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tr2m", description="Metric depth from a picture and a sentence.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -56,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         "--model", default="tr2m_mini", help="model folder, or config with --weights (default: tr2m_mini)"
     )
     predict.add_argument("--weights", help="checkpoint to use instead of the model folder's weights")
+    predict.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="size of the network's input (default: the model's)"
+    )
     predict.add_argument("--device", default="auto", help="torch device (default: auto)")
     predict.add_argument("--batch-size", type=int, default=8, help="pictures at a time (default: 8)")
     predict.add_argument("--unit", choices=["m", "mm"], help="unit of the depth (default: by the description)")
@@ -64,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"), help="in pixels, for a point cloud"
     )
     predict.set_defaults(run=_predict)
+    _add_convert(commands)
     return parser
 
 

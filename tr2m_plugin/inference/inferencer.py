@@ -111,6 +111,8 @@ class TR2MInferencer:
         weights: a checkpoint, needed with a config file. Default: those of the model folder.
         device: torch device, or "auto" for the accelerator where there is one. Default: auto.
         show_progress: whether to show a progress bar. Default: True.
+        size: height and width that pictures are stretched to, multiples of the patch size (14); best near the
+            pictures' aspect ratio. Default: the model's own.
 
     Raises:
         InputError: the model or its weights cannot be opened.
@@ -126,6 +128,7 @@ class TR2MInferencer:
         weights: str | os.PathLike | None = None,
         device: str | None = "auto",
         show_progress: bool = True,
+        size: Sequence[int] | None = None,
     ) -> None:
         source = os.fspath(model)
         if source.endswith(".py"):
@@ -142,6 +145,7 @@ class TR2MInferencer:
         self.relative_depth = MODELS.build(scoped(self.spec.relative_depth)).to(self.device)
         self.text_encoder = MODELS.build(scoped(self.spec.text_encoder)).to(self.device)
         self.show_progress = show_progress
+        self.size = size
         self._texts: dict[str, Tensor] = {}
 
     def __call__(
@@ -252,7 +256,7 @@ class TR2MInferencer:
 
     def preprocess(self, inputs: Sequence[np.ndarray], texts: Sequence[str]) -> dict[str, Any]:
         """Pictures and sentences as a batch for the model: frozen relative depth and text embeddings included."""
-        relative = self.relative_depth(inputs)
+        relative = self.relative_depth(inputs, self.size)
         size = (relative.shape[-2], relative.shape[-1])
         new = [t for t in dict.fromkeys(texts) if t not in self._texts]
         if new:

@@ -91,7 +91,8 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    weights = trainable_weights(MODELS.build(scoped(spec.model)), state)
+    # The frozen encoder has no weights in the folder, and need not be at hand.
+    weights = trainable_weights(MODELS.build(scoped({**spec.model, "image_encoder": None})), state)
     save_file(weights, target / WEIGHTS)
     (target / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n")
 

@@ -70,7 +70,7 @@ def scale_oriented_contrast(
 
     Args:
         query: features, (B, N, D).
-        keys: key maps of features, (B, M, D) each; gradients do not flow into them.
+        keys: key maps of features, (B, M, D) each, one at least; gradients do not flow into them.
         query_classes: `depth_classes` of the query pixels, (B, N); −1 is left out.
         key_classes: those of each key map, (B, M).
         num_classes: |C|; classes run from 0 to |C|. Default: 20.
@@ -83,37 +83,37 @@ def scale_oriented_contrast(
     if negative_reduction not in ("sum", "mean"):
         raise InputError(f"negative_reduction must be 'sum' or 'mean', not {negative_reduction!r}")
     with torch.autocast(query.device.type, enabled=False):
-        query = F.normalize(at_least_float32(query), dim=-1)
-        batch, _, width = query.shape
-        own = query_classes.clamp(min=0)
-        positive_sum = query.new_zeros(batch, num_classes + 1, width)
-        positive_count = query.new_zeros(batch, num_classes + 1)
-        negative = query.new_zeros(query.shape[:2])
-        maps_with_negatives = query.new_zeros(query.shape[:2])
-        for key, classes in zip(keys, key_classes, strict=True):
-            key = F.normalize(key.detach().to(query.dtype), dim=-1)
-            key = key * (classes >= 0)[..., None]
-            index = classes.clamp(min=0)
-            sums = torch.zeros_like(positive_sum).scatter_add_(1, index[..., None].expand_as(key), key)
-            counts = torch.zeros_like(positive_count).scatter_add_(1, index, (classes >= 0).to(key.dtype))
-            others = counts.sum(1, keepdim=True) - counts
-            # Mean of the keys outside each class: the total minus the class, over what is left.
-            outside = (sums.sum(1, keepdim=True) - sums) / others.clamp(min=1)[..., None]
-            negative = negative + _by_class(query, outside, own)
-            maps_with_negatives = maps_with_negatives + (others.gather(1, own) > 0)
-            positive_sum, positive_count = positive_sum + sums, positive_count + counts
-        inside = positive_sum / positive_count.clamp(min=1)[..., None]
-        positive = _by_class(query, inside, own)
+        query = at_least_float32(query)
+        per_map = [
+            _class_sums(key.detach().to(query.dtype), classes, num_classes + 1)
+            for key, classes in zip(keys, key_classes, strict=True)
+        ]
+        sums, counts = (torch.stack(values) for values in zip(*per_map, strict=True))
+        others = counts.sum(2, keepdim=True) - counts
+        # Mean of the keys outside each class, per map: the total minus the class, over what is left.
+        outside = ((sums.sum(2, keepdim=True) - sums) / others.clamp(min=1)[..., None]).sum(0)
+        maps_with_others = (others > 0).sum(0)
         if negative_reduction == "mean":
-            negative = negative / maps_with_negatives.clamp(min=1)
-        counted = (query_classes >= 0) & (positive_count.gather(1, own) > 0) & (maps_with_negatives > 0)
-        loss = torch.where(counted, F.softplus(negative - positive), 0)
+            outside = outside / maps_with_others.clamp(min=1)[..., None]
+        inside, inside_count = sums.sum(0), counts.sum(0)
+        # S_n − S_p is linear in the query too, so one vector per class holds all it is compared with.
+        apart = outside - inside / inside_count.clamp(min=1)[..., None]
+        own = query_classes.clamp(min=0)
+        margin = (query @ apart.transpose(1, 2)).gather(2, own[..., None])[..., 0] / _norm(query)
+        counted = (query_classes >= 0) & ((inside_count > 0) & (maps_with_others > 0)).gather(1, own)
+        loss = torch.where(counted, F.softplus(margin), 0)
         return (loss.sum(1) / counted.sum(1).clamp(min=1)).mean()
 
 
-def _by_class(query: Tensor, per_class: Tensor, classes: Tensor) -> Tensor:
-    """Similarity of every query pixel (B, N, D) to its own class's vector (B, C, D), (B, N)."""
-    return (query @ per_class.transpose(1, 2)).gather(2, classes[..., None])[..., 0]
+def _norm(x: Tensor) -> Tensor:
+    """Lengths of vectors (..., D), kept away from zero."""
+    return torch.linalg.vector_norm(x, dim=-1).clamp(min=1e-12)
+
+
+def _class_sums(key: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Sums of the unit keys (B, M, D) of each of `count` classes, (B, count, D), and their numbers, (B, count)."""
+    member = (classes[:, None] == torch.arange(count, device=classes.device)[:, None]).to(key.dtype)
+    return (member / _norm(key)[:, None]) @ key, member.sum(2)
 
 
 @MODELS.register_module()

@@ -1,0 +1,74 @@
+"""From the authors' released weights to a model folder of ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from tr2m_plugin.inference.model_folder import ModelSpec, save_model
+from tr2m_plugin.models.release import load_release_weights, read_release, release_sizes
+from tr2m_plugin.models.rescale_net import RescaleNet
+
+NETWORKS = {
+    "image_encoder": "facebook/dinov2-large",
+    "text_encoder": "openai/clip-vit-large-patch14",
+    "relative_depth": "LiheYoung/depth-anything-small-hf",
+}
+"""The frozen networks that the release stands on."""
+
+SURGICAL = ["cecum", "colon", "endoscop", "medical", "surgical"]
+"""Words in the descriptions of C3VD and SimCol, whose depth is in millimetres."""
+
+
+def convert_release(
+    path: str | os.PathLike,
+    folder: str | os.PathLike,
+    num_heads: int = 8,
+    size: Sequence[int] = (434, 560),
+    skip_unknown: bool = False,
+    **networks: str,
+) -> list[str]:
+    """Writes a model folder that `TR2MInferencer` opens.
+
+    The head's widths are read from its weights. The frozen networks are not looked at: the folder only names them.
+
+    Args:
+        path: the released weights, see `tr2m_plugin.models.release.read_release`.
+        folder: made if need be.
+        num_heads: attention heads, which leave no trace in the weights. Default: 8, the release's.
+        size: height and width that pictures are stretched to. Default: 434 × 560, the release's but for KITTI's
+            350 × 1204; a prediction can be asked for at another.
+        skip_unknown: leaves out tensors of the head that ours has no place for, in place of an error. Default: False.
+        **networks: hub ids or folders that take the place of those in `NETWORKS`.
+
+    Returns:
+        The names of the tensors left out.
+
+    Raises:
+        InputError: the file is not the release's.
+        UnsafeCheckpointError: the file holds code.
+    """
+    names = {**NETWORKS, **networks}
+    sizes: dict[str, Any] = {**release_sizes(read_release(path)), "num_heads": num_heads}
+    net = RescaleNet(**sizes)
+    left_out = load_release_weights(net, path, strict=not skip_unknown)
+    model = {
+        "type": "TR2M",
+        "data_preprocessor": {
+            "type": "mmengine.ImgDataPreprocessor",
+            "mean": [123.675, 116.28, 103.53],
+            "std": [58.395, 57.12, 57.375],
+        },
+        "image_encoder": {"type": "DINOv2Encoder", "pretrained": names["image_encoder"]},
+        "rescale_net": {"type": "RescaleNet", **sizes},
+    }
+    spec = ModelSpec(
+        model,
+        {"type": "RelativeDepth", "pretrained": names["relative_depth"], "size": list(size)},
+        {"type": "CLIPTextEncoder", "pretrained": names["text_encoder"]},
+        {"mm": SURGICAL},
+        {"source": "the authors' released weights (https://github.com/BeileiCui/TR2M)", "file": os.path.basename(path)},
+    )
+    save_model(folder, spec, {f"rescale_net.{name}": value for name, value in net.state_dict().items()})
+    return left_out
