@@ -128,8 +128,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of configs, tr2m for the whole (default: all)")
     args = parser.parse_args()
     seen = trained_datasets(args.root)
-    other_relative_depth(args.root)
     rows = [row for row in ROWS if not args.only or (row.config or "tr2m") in args.only]
+    if any(row.table == "9" for row in rows):
+        other_relative_depth(args.root)
     results: dict[str | None, list[dict[str, dict[str, float]]]] = {row.config: [] for row in rows}
     for seed in args.seeds:
         for row in rows:

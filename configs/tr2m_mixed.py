@@ -10,6 +10,7 @@ _base_ = [
 # The last epoch is what is reported: there is no split to choose another by.
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=True),
+    seed=dict(type="EpochSeedHook"),
     checkpoint=dict(by_epoch=True, interval=1, save_best=None, rule=None),
 )
 log_processor = dict(by_epoch=True)

@@ -43,6 +43,7 @@ DATA_SAMPLERS = _child("data sampler", _mmengine.DATA_SAMPLERS, "datasets.sample
 TRANSFORMS = _child("transform", _mmengine.TRANSFORMS, "datasets.transforms")
 METRICS = _child("metric", _mmengine.METRICS, "evaluation.depth_metric")
 HOOKS = _child("hook", _mmengine.HOOKS, "hooks")
+FUNCTIONS = _child("function", _mmengine.FUNCTIONS, "hooks")
 OPTIM_WRAPPERS = _child("optim_wrapper", _mmengine.OPTIM_WRAPPERS, "optim")
 INFERENCERS = _child("inferencer", _mmengine.INFERENCERS, "inference.inferencer")
 

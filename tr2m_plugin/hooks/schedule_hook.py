@@ -30,23 +30,27 @@ class ScheduleHook(Hook):
     """
 
     def __init__(self) -> None:
-        self._changed = False
+        self._start: tuple[list[dict], list[dict]] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compares the stored schedulers with the config's."""
+        """Compares the stored schedulers with the config's, which stand at their start."""
         stored, own = checkpoint.get("param_schedulers"), runner.param_schedulers
         if not runner._resume or not isinstance(stored, list) or not isinstance(own, list):
             return
-        self._changed = [settings(state) for state in stored] != [settings(vars(scheduler)) for scheduler in own]
+        if [settings(state) for state in stored] != [settings(vars(scheduler)) for scheduler in own]:
+            names = {scheduler.param_name for scheduler in own}
+            groups = [{name: group[name] for name in names} for group in runner.optim_wrapper.param_groups]
+            self._start = [scheduler.state_dict() for scheduler in own], groups
 
     def before_train(self, runner: Runner) -> None:
         """Replays a schedule that has changed."""
-        if not self._changed:
+        if self._start is None:
             return
-        for group in runner.optim_wrapper.param_groups:
-            for name in [name for name in group if name.startswith("initial_")]:
-                group[name.removeprefix("initial_")] = group[name]
-        runner.param_schedulers = runner.build_param_scheduler(runner.cfg.param_scheduler)
+        states, groups = self._start
+        for scheduler, state in zip(runner.param_schedulers, states, strict=True):
+            scheduler.load_state_dict(state)
+        for group, values in zip(runner.optim_wrapper.param_groups, groups, strict=True):
+            group.update(values)
         runner.optim_wrapper._global_step = 0  # or every scheduler warns that no optimizer step came before its own
         loop = runner.train_loop
         epoch_length = len(loop.dataloader) if isinstance(loop, EpochBasedTrainLoop) else None

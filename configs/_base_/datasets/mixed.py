@@ -21,7 +21,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=8,
     num_workers=4,
-    persistent_workers=True,
+    worker_init_fn=dict(type="tr2m_plugin.seed_worker"),
     sampler=dict(type="mmengine.DefaultSampler", shuffle=True),
     # The release's order; the paper says nothing of it.
     batch_sampler=dict(type="RoundRobinBatchSampler"),
