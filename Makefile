@@ -38,16 +38,19 @@ lint: venv ## style and types
 	ruff format --check .
 	mypy
 
-ablations: venv ## what each part of TR2M is worth, after the demo; half an hour on two cores
+ablations: venv ## the paper's ablations on the miniature world, after the demo; an hour and a half on two cores
 	python -m benchmarks.ablations
 
 benchmark: venv ## the claims of speed, each against its alternative
 	python -m benchmarks.soc
+	python -m benchmarks.train_step
 	python -m benchmarks.render
 
-pretrain: venv ## the small frozen networks that come with the package, again; an hour and a half on two cores
+pretrain: venv ## the small frozen networks that come with the package, again; two hours on two cores
 	$(PIP) -e '.[pretrain]'
 	python -m pipelines.pretrain.relative_depth tr2m_plugin/weights/mini_depth_anything
+	python -m pipelines.pretrain.relative_depth tr2m_plugin/weights/mini_midas --architecture midas --steps 1200
+	python -m pipelines.pretrain.relative_depth tr2m_plugin/weights/mini_dpt --architecture dpt_hybrid --steps 1200
 	python -m pipelines.pretrain.text_encoder tr2m_plugin/weights/mini_clip_text
 
 clean: ## remove what the pipeline made, but not its cache

@@ -100,23 +100,28 @@ def trained_datasets(root: str) -> set[str]:
     return {row["dataset"] for row in read_table(path, INDEX) if row["split"] == "train"}
 
 
-def markdown(results: dict[str | None, list[dict[str, dict[str, float]]]], seen: set[str]) -> str:
-    """The table, paper's numbers first."""
+def number(value: float) -> str:
+    """Three digits after the point, without the zero before it."""
+    return f"{value:.3f}".replace("0.", ".", 1)
 
-    def ours(runs: list[dict[str, dict[str, float]]], inside: bool) -> list[str]:
-        cells = []
+
+def markdown(results: dict[str | None, list[dict[str, dict[str, float]]]], seen: set[str]) -> str:
+    """The table: AbsRel / δ1, the paper's and then ours."""
+
+    def ours(runs: list[dict[str, dict[str, float]]], inside: bool) -> str:
+        parts = []
         for metric in METRICS:
             means = [np.mean([v[metric] for name, v in run.items() if (name in seen) is inside]) for run in runs]
-            cells.append(f"{np.mean(means):.3f} ± {np.ptp(means) / 2:.3f}")
-        return cells
+            parts.append(f"{number(np.mean(means))} ± {number(np.ptp(means) / 2)}")
+        return " / ".join(parts)
 
-    head = [f"{name} {metric}" for name in (*PAPER, "trained", "zero-shot") for metric in ("AbsRel", "δ1")]
-    lines = [f"| table | | {' | '.join(head)} |", f"|---|---|{'---|' * len(head)}"]
+    lines = [f"| table | | {' | '.join(PAPER)} | trained | zero-shot |", "|---|---|" + "---|" * (len(PAPER) + 2)]
     for row in ROWS:
         if row.config in results:
-            paper = [f"{value:.3f}" for value in row.paper] or [""] * 2 * len(PAPER)
-            cells = [*paper, *ours(results[row.config], True), *ours(results[row.config], False)]
-            lines.append(f"| {row.table} | {row.label} | {' | '.join(cells)} |")
+            pairs = zip(row.paper[::2], row.paper[1::2], strict=True)
+            paper = [f"{number(a)} / {number(b)}" for a, b in pairs] or [""] * len(PAPER)
+            cells = [row.table, row.label, *paper, ours(results[row.config], True), ours(results[row.config], False)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -136,9 +141,9 @@ def main() -> None:
         for row in rows:
             results[row.config].append(run(row.config, seed, args.root, args.out))
     text = (
-        f"The first {2 * len(PAPER)} columns: paper. The last four: fixture, the miniature world, test split, mean of "
-        f"{len(args.seeds)} seeds ± half the range between them, over the datasets that were trained on "
-        f"({', '.join(sorted(seen))}) and over the others.\n\n{markdown(results, seen)}\n"
+        f"AbsRel / δ1. {', '.join(PAPER)}: paper. Trained ({', '.join(sorted(seen))}) and zero-shot: fixture, test "
+        f"split of the miniature world, mean of {len(args.seeds)} seeds ± half the range between them.\n\n"
+        f"{markdown(results, seen)}\n"
     )
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "table.md").write_text(text)

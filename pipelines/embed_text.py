@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, TEXT_FEATURES, read_table, write_table
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, read_table, write_text_features
 from tr2m_plugin.device import pick_device
 
 
@@ -22,10 +22,9 @@ def stage(run: Stage) -> None:
     with tqdm(total=len(ordered), unit="sentence", desc="embed_text", mininterval=1) as bar:
         for start in range(0, len(ordered), size):
             batch = ordered[start : start + size]
-            features.extend(encoder(batch)[:, 0].cpu().numpy())
+            features.append(encoder(batch)[:, 0].cpu().numpy())
             bar.update(len(batch))
-    rows = ({"text": text, "features": vector} for text, vector in zip(ordered, features, strict=True))
-    write_table(run.root / "text_features.parquet", TEXT_FEATURES, rows)
+    write_text_features(run.root / "text_features.parquet", ordered, np.concatenate(features))
 
 
 if __name__ == "__main__":

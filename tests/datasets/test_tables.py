@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from tr2m_plugin.datasets.tables import (
@@ -6,8 +7,10 @@ from tr2m_plugin.datasets.tables import (
     TEXT_FEATURES,
     check_unique,
     read_table,
+    read_text_features,
     sample_key,
     write_table,
+    write_text_features,
 )
 from tr2m_plugin.errors import InputError
 
@@ -46,3 +49,18 @@ def test_a_sample_listed_twice_is_named():
     check_unique(rows, "index")
     with pytest.raises(InputError, match="b/1 twice"):
         check_unique([*rows, rows[1]], "index")
+
+
+def test_text_features_are_one_array(tmp_path):
+    path, features = tmp_path / "text_features.parquet", np.arange(6, dtype=np.float32).reshape(3, 2)
+    write_text_features(path, ["a", "b", "c"], features)
+    assert read_table(path, TEXT_FEATURES)[1] == {"text": "b", "features": [2.0, 3.0]}
+    rows, found = read_text_features(path)
+    assert rows == {"a": 0, "b": 1, "c": 2}
+    np.testing.assert_array_equal(found, features)
+    assert found.dtype == np.float32
+    write_table(path, TEXT_FEATURES, [{"text": "a", "features": [1.0, 2.0]}, {"text": "b", "features": [1.0]}])
+    with pytest.raises(InputError, match=r"embeddings of different lengths: run the stage embed_text again"):
+        read_text_features(path)
+    write_table(path, TEXT_FEATURES, [])
+    assert read_text_features(path)[0] == {}

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoTokenizer, CLIPTextModelWithProjection, DepthAnythingForDepthEstimation, Dinov2Model
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.models import CLIPTextEncoder, DINOv2Encoder
+from tr2m_plugin.models import CLIPTextEncoder, DINOv2Encoder, encoders
 
 
 def test_patch_tokens_are_the_last_layers_after_the_norm_row_by_row(dinov2):
@@ -37,7 +37,7 @@ def test_the_backbone_of_a_depth_network_serves_as_encoder(depth_anything):
 
 
 def test_odd_sizes_are_refused(dinov2):
-    with pytest.raises(InputError, match="60 × 84 does not divide into 14-pixel patches"):
+    with pytest.raises(InputError, match=r"60 × 84 does not divide into 14-pixel patches: .* such as 56 × 84"):
         DINOv2Encoder(str(dinov2))(torch.zeros(1, 3, 60, 84))
 
 
@@ -77,6 +77,31 @@ def test_precision_is_configurable(dinov2):
     encoder = DINOv2Encoder(str(dinov2), dtype="bfloat16")
     assert encoder.network.dtype == torch.bfloat16
     assert encoder(torch.zeros(1, 3, 28, 28)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["int8", "fast"])
+def test_unknown_precisions_are_named(dinov2, name):
+    with pytest.raises(InputError, match=f"dtype must be float32, float16 or bfloat16, not '{name}'"):
+        DINOv2Encoder(str(dinov2), dtype=name)
+
+
+def test_another_network_is_not_taken_for_the_image_encoder(clip_text):
+    with pytest.raises(InputError, match=r"holds a clip_text_model, not a dinov2"):
+        DINOv2Encoder(str(clip_text))
+
+
+def test_device_and_revision_are_passed_on(dinov2, monkeypatch):
+    asked = []
+    original = encoders.load_pretrained
+
+    def recorded(class_name, pretrained, **kwargs):
+        asked.append((class_name, kwargs["revision"]))
+        return original(class_name, pretrained, **kwargs)
+
+    monkeypatch.setattr(encoders, "load_pretrained", recorded)
+    encoder = DINOv2Encoder(str(dinov2), revision="abc", device="meta")
+    assert asked == [("AutoConfig", "abc"), ("Dinov2Model", "abc")]
+    assert encoder.network.device.type == "meta"
 
 
 def test_weights_that_are_not_there(tmp_path, monkeypatch):

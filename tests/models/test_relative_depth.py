@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import RelativeDepth
-from tr2m_plugin.weights import packaged
+from tr2m_plugin.weights import packaged, resolve_pretrained
 
 
 def pictures(count=2, size=(60, 80)):
@@ -27,6 +29,31 @@ def test_a_given_size_stretches(depth_anything):
     depth = network(pictures(size=(60, 80)) + pictures(1, size=(100, 50)))
     assert depth.shape == (3, 1, 56, 84)
     assert (depth >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["mini_midas", "mini_dpt"])
+def test_other_networks_see_pictures_at_their_own_size(name):
+    """MiDaS's and DPT's classes: the network's own preprocessing, whatever size the output is wanted at."""
+    folder = resolve_pretrained(name)
+    images = [*pictures(1, (60, 80)), *pictures(1, (100, 50))]
+    inputs = AutoImageProcessor.from_pretrained(folder)(images=images, return_tensors="pt")
+    assert inputs["pixel_values"].shape == (2, 3, 128, 128)
+    with torch.no_grad():
+        raw = AutoModelForDepthEstimation.from_pretrained(folder, dtype=torch.float32)(**inputs).predicted_depth
+    expected = F.interpolate(raw[:, None], (56, 84), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(RelativeDepth(name, size=(56, 84))(images), expected)
+    assert (expected >= 0).all()
+    assert expected.std() > 0
+
+
+def test_aspect_ratios_are_kept_where_the_network_keeps_them(depth_anything):
+    network = RelativeDepth(str(depth_anything))
+    wide, tall = pictures(1, (60, 120)), pictures(1, (120, 60))
+    assert network(wide).shape[-1] > network(wide).shape[-2]
+    with pytest.raises(InputError, match=r"make no batch: set `size`"):
+        network([*wide, *tall])
+    both = network([*wide, *tall], size=(56, 70))
+    torch.testing.assert_close(both[1:], network(tall, size=(56, 70)))
 
 
 @pytest.mark.skipif("mini_depth_anything" not in packaged(), reason="weights are not there")

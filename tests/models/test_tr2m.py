@@ -2,6 +2,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import TR2M, rescale
 from tr2m_plugin.structures import DepthDataSample
 
@@ -84,6 +85,28 @@ def test_smoothness_sees_the_image_before_normalisation():
     raw = torch.randint(0, 255, (3, 28, 42), dtype=torch.uint8)
     batch = net.data_preprocessor({"inputs": [raw], "data_samples": samples(1)})
     torch.testing.assert_close(net._unit_image(batch["inputs"])[0], raw / 255, atol=1e-5, rtol=1e-5)
+
+
+def test_a_size_that_does_not_fit_is_named():
+    with pytest.raises(InputError, match=r"30 × 42 does not divide into 14-pixel patches: .* such as 28 × 42"):
+        model()(torch.rand(2, 3, 30, 42), samples())
+    with pytest.raises(InputError, match="relative depth of 28 × 42 does not match images of 42 × 42"):
+        model()(torch.rand(2, 3, 42, 42), samples())
+
+
+def test_an_unknown_encoder_is_named():
+    with pytest.raises(InputError, match=r"unknown model, .tr2m_plugin.DINOv3Encoder.; near it are DINOv2Encoder.*custom_imports"):
+        model(image_encoder={"type": "tr2m_plugin.DINOv3Encoder"})
+
+
+def test_rsas_factors_in_place_of_the_maps():
+    net = {"type": "tr2m_plugin.RescaleFactors", "text_channels": 24}
+    torch.manual_seed(0)
+    losses = TR2M(net, data_preprocessor=PREPROCESSOR, loss_pseudo=None)(
+        torch.rand(2, 3, 28, 42), samples(), mode="loss"
+    )
+    assert losses["loss_smooth"] == 0, "one factor per picture is smooth"
+    losses["loss_si"].backward()
 
 
 def test_what_is_missing_is_named():

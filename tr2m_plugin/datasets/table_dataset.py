@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from tr2m_plugin.datasets.arrays import find_arrays, is_reference
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, TEXT_FEATURES, check_unique, read_table, sample_key
+from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table, read_text_features, sample_key
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
 
@@ -57,7 +57,7 @@ class TableDataset(BaseDataset):
         super().__init__(ann_file="index.parquet", data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """One dictionary per picture: the index's columns, `texts`, `text_features` and array references."""
+        """One dictionary per picture: the index's columns, `texts`, `text_rows` and array references."""
         root = Path(self.data_root)
         rows = read_table(self.ann_file, INDEX)
         check_unique(rows, self.ann_file)
@@ -71,9 +71,10 @@ class TableDataset(BaseDataset):
             wanted = f" of {', '.join(self.datasets)}" if self.datasets else ""
             raise InputError(f"{self.ann_file} lists no picture{wanted} in the split {self.split!r}")
         texts: dict[str, list[str]] = defaultdict(list)
-        for line in read_table(root / "descriptions.parquet", DESCRIPTIONS):
+        for line in read_table(root / "descriptions.parquet", ("dataset", "sample_id", "text")):
             texts[sample_key(line)].append(line["text"])
-        features = {r["text"]: r["features"] for r in read_table(root / "text_features.parquet", TEXT_FEATURES)}
+        # One array for all: every picture has several sentences of many numbers.
+        text_rows, self._text_features = read_text_features(root / "text_features.parquet")
         relative = find_arrays(root / self.relative_depth)
         tokens = find_arrays(root / self.image_features) if self.image_features else None
         self._require(rows, texts, "description", root / "descriptions.parquet")
@@ -81,7 +82,7 @@ class TableDataset(BaseDataset):
         if tokens is not None:
             self._require(rows, tokens, "image features", root / str(self.image_features))
         used = {text for row in rows for text in texts[sample_key(row)]}
-        unknown = sorted(used - features.keys())
+        unknown = sorted(used - text_rows.keys())
         if unknown:
             raise InputError(f"{root / 'text_features.parquet'} lacks {len(unknown)} sentences, such as {unknown[0]!r}")
         return [
@@ -92,10 +93,16 @@ class TableDataset(BaseDataset):
                 "relative_depth": relative[sample_key(row)],
                 "image_features": tokens[sample_key(row)] if tokens is not None else None,
                 "texts": texts[sample_key(row)],
-                "text_features": [features[text] for text in texts[sample_key(row)]],
+                "text_rows": [text_rows[text] for text in texts[sample_key(row)]],
             }
             for row in rows
         ]
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """One picture's dictionary, with the embeddings of its sentences as `text_features`, (sentences, T)."""
+        info = super().get_data_info(idx)
+        info["text_features"] = self._text_features[info.pop("text_rows")]
+        return info
 
     @staticmethod
     def _errors(path: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tr2m_plugin.errors import InputError, require
 
 if TYPE_CHECKING:
@@ -95,21 +97,29 @@ def write_table(path: str | os.PathLike, columns: Mapping[str, str], rows: Itera
         columns: names and types, one of the dictionaries of this module.
         rows: a value per column; missing ones become null.
     """
-    schema = _schema(columns)
-    pa, pq = require("pyarrow", "to write tables", "data"), require("pyarrow.parquet", "to write tables", "data")
+    pa = require("pyarrow", "to write tables", "data")
+    _write(path, pa.Table.from_pylist(list(rows), schema=_schema(columns)))
+
+
+def _write(path: str | os.PathLike, table: pa.Table) -> None:
+    pq = require("pyarrow.parquet", "to write tables", "data")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), partial)
+    pq.write_table(table, partial)
     os.replace(partial, target)
 
 
-def read_table(path: str | os.PathLike, columns: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Reads a Parquet file that `write_table` wrote.
+def read_table(path: str | os.PathLike, columns: Iterable[str]) -> list[dict[str, Any]]:
+    """Reads columns of a Parquet file that `write_table` wrote.
 
     Raises:
         InputError: the file is missing, is no Parquet file or lacks a column.
     """
+    return _read(path, list(columns)).to_pylist()
+
+
+def _read(path: str | os.PathLike, columns: list[str]) -> pa.Table:
     pq = require("pyarrow.parquet", "to read tables", "data")
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist: run the stage that writes it (`dvc repro`), or correct the path")
@@ -120,7 +130,31 @@ def read_table(path: str | os.PathLike, columns: Mapping[str, str]) -> list[dict
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise InputError(f"{path} lacks the columns {', '.join(missing)}")
-    return table.select(list(columns)).to_pylist()
+    return table.select(columns)
+
+
+def write_text_features(path: str | os.PathLike, texts: Sequence[str], features: np.ndarray) -> None:
+    """Writes the table of sentences and their embeddings, (N, T) float32, without a Python object per number."""
+    pa = require("pyarrow", "to write tables", "data")
+    offsets = np.arange(0, features.size + 1, features.shape[1], dtype=np.int32)
+    lists = pa.ListArray.from_arrays(offsets, np.ascontiguousarray(features, np.float32).reshape(-1))
+    _write(path, pa.table([pa.array(texts, pa.string()), lists], schema=_schema(TEXT_FEATURES)))
+
+
+def read_text_features(path: str | os.PathLike) -> tuple[dict[str, int], np.ndarray]:
+    """Reads the table of sentences: the row of each, and their embeddings, (N, T) float32.
+
+    Raises:
+        InputError: see `read_table`; or the embeddings differ in length.
+    """
+    table = _read(path, list(TEXT_FEATURES))
+    chunks = [chunk for chunk in table["features"].chunks if len(chunk)]
+    lengths = {int(n) for chunk in chunks for n in np.unique(chunk.value_lengths().to_numpy())}
+    if len(lengths) > 1:
+        raise InputError(f"{path} holds embeddings of different lengths: run the stage embed_text again")
+    rows = {text: row for row, text in enumerate(table["text"].to_pylist())}
+    numbers = [chunk.flatten().to_numpy() for chunk in chunks] or [np.zeros(0, np.float32)]
+    return rows, np.concatenate(numbers).reshape(table.num_rows, *lengths or {0})
 
 
 def sample_key(row: Mapping[str, Any]) -> str:

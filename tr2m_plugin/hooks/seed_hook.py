@@ -18,8 +18,8 @@ class EpochSeedHook(Hook):
     """Seeds Python, NumPy and torch anew at every epoch, from the runner's seed, the epoch and the process's rank.
 
     MMEngine seeds once, so that an epoch-based training that resumes draws other descriptions than one that was never
-    interrupted. With this hook, and `worker_init_fn=dict(type="tr2m_plugin.seed_worker")` where there are workers, it draws the
-    same ones. Workers must not be persistent.
+    interrupted. With this hook it draws the same ones; where there are workers, they must not be persistent, and the
+    data loader needs `worker_init_fn=dict(type="tr2m_plugin.seed_worker")`.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
