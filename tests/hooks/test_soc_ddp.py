@@ -1,4 +1,4 @@
-"""The hook under DistributedDataParallel: two processes, each with its own pictures."""
+"""The hook under DistributedDataParallel: two processes, each with its own pictures, before and after it starts."""
 
 import os
 import socket
@@ -19,7 +19,8 @@ dist.init_process_group("gloo")
 from test_soc_hook import HOOK, run, soc
 
 wrapper = dict(type="MMDistributedDataParallel", device_ids=None)
-runner = run(Path({out!r}), HOOK, wrapper=wrapper)
+hook = {{**HOOK, "start": 2, "by_epoch": False}}
+runner = run(Path({out!r}), hook, wrapper=wrapper)
 state = {{**runner.model.module.state_dict(), **{{f"key.{{k}}": v for k, v in soc(runner)._key.state_dict().items()}}}}
 torch.save(state, Path({out!r}) / f"rank{{dist.get_rank()}}.pt")
 """

@@ -131,6 +131,23 @@ def test_the_key_branch_is_the_moving_average(tmp_path):
         torch.testing.assert_close(key, expected, msg=f"iteration {i}")
 
 
+@pytest.mark.parametrize(("start", "by_epoch", "on"), [(2, False, 2), (0, True, 4), (1, True, 0)])
+def test_it_starts_when_asked(tmp_path, start, by_epoch, on):
+    """An iteration-based training stays in epoch 0."""
+    losses = []
+
+    class Keep(Hook):
+        priority = "VERY_LOW"
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            losses.append(outputs["loss_soc"].item())
+
+    runner = run(tmp_path, {**HOOK, "start": start, "by_epoch": by_epoch}, extra=[Keep()])
+    assert [loss > 0 for loss in losses] == [False] * (4 - on) + [True] * on
+    assert int(soc(runner)._key.steps) == 1 + 4, "the key branch follows the model from the beginning"
+    assert not soc(runner)._captured
+
+
 def test_keys_get_no_gradient_and_accumulation_updates_them_once(tmp_path):
     runner = run(tmp_path, optim={"accumulative_counts": 2})
     key = soc(runner)._key

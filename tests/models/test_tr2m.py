@@ -95,7 +95,9 @@ def test_a_size_that_does_not_fit_is_named():
 
 
 def test_an_unknown_encoder_is_named():
-    with pytest.raises(InputError, match=r"unknown model, .tr2m_plugin.DINOv3Encoder.; near it are DINOv2Encoder.*custom_imports"):
+    with pytest.raises(
+        InputError, match=r"unknown model, .tr2m_plugin.DINOv3Encoder.; near it are DINOv2Encoder.*custom_imports"
+    ):
         model(image_encoder={"type": "tr2m_plugin.DINOv3Encoder"})
 
 
