@@ -1,22 +1,15 @@
 """TR2M on the miniature world: the paper's structure and losses at small widths, minutes on two cores."""
 
-_base_ = ["_base_/losses/tr2m.py", "_base_/default_runtime.py"]
+_base_ = ["_base_/models/tr2m_vitl14.py", "_base_/default_runtime.py"]
 
 data_root = "{{$TR2M_DATA_ROOT:work/mini}}"
-relative_depth = dict(type="RelativeDepth", pretrained="mini_depth_anything", size=(112, 140))
+relative_depth = dict(pretrained="mini_depth_anything", size=(112, 140))
 relative_networks = dict(midas="mini_midas", dpt="mini_dpt")
-text_encoder = dict(type="CLIPTextEncoder", pretrained="mini_clip_text")
-# What predictions are in where a description holds one of the words; metres otherwise.
-units = dict(mm=["cecum", "colon", "endoscop", "medical", "surgical"])
+text_encoder = dict(pretrained="mini_clip_text")
 
 model = dict(
-    type="TR2M",
-    data_preprocessor=dict(
-        type="mmengine.ImgDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
-    ),
-    image_encoder=dict(type="DINOv2Encoder", pretrained="mini_depth_anything"),
+    image_encoder=dict(pretrained="mini_depth_anything"),
     rescale_net=dict(
-        type="RescaleNet",
         image_channels=128,
         text_channels=160,
         out_channels=32,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +48,33 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def data() -> Path:
     return REPOSITORY / "tests" / "data"
+
+
+@pytest.fixture
+def two_processes(tmp_path):
+    """Runs a script as two ranks of a process group on this machine."""
+
+    def launch(code: str) -> None:
+        script = tmp_path / "job.py"
+        script.write_text(code)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        settings = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+        jobs = [
+            subprocess.Popen(
+                [sys.executable, str(script)],
+                env={**os.environ, **settings, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+        outputs = [job.communicate(timeout=180)[0] for job in jobs]
+        assert all(job.returncode == 0 for job in jobs), "\n".join(output[-3000:] for output in outputs)
+
+    return launch
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,5 @@
 """The hook under DistributedDataParallel: two processes, each with its own pictures, before and after it starts."""
 
-import os
-import socket
-import subprocess
-import sys
-
 import torch
 
 SCRIPT = """
@@ -26,26 +21,9 @@ torch.save(state, Path({out!r}) / f"rank{{dist.get_rank()}}.pt")
 """
 
 
-def test_two_processes_stay_together(tmp_path, repository):
-    script = tmp_path / "job.py"
+def test_two_processes_stay_together(tmp_path, repository, two_processes):
     here = str(repository / "tests" / "hooks")
-    script.write_text(SCRIPT.format(repository=str(repository), here=here, out=str(tmp_path)))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    jobs = [
-        subprocess.Popen(
-            [sys.executable, str(script)],
-            env={**os.environ, **settings, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [job.communicate(timeout=120)[0] for job in jobs]
-    assert all(job.returncode == 0 for job in jobs), "\n".join(output[-3000:] for output in outputs)
+    two_processes(SCRIPT.format(repository=str(repository), here=here, out=str(tmp_path)))
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     assert any(name.startswith("soc_projector") for name in first)
     for name, value in first.items():

@@ -36,6 +36,7 @@ def test_gives_the_released_heads_numbers(data, tmp_path):
     release = tmp_path / "release.pth"
     torch.save({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}, release)
     assert load_release_weights(net, release) == []
+    assert load_release_weights(net, path) == [], "names that begin with state_dict. too"
     with torch.no_grad():
         out = net(
             arrays["input.image_features"],

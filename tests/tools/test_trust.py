@@ -1,10 +1,6 @@
 """Training that can be trusted: resuming, several processes, accumulation, precision, what a checkpoint holds."""
 
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -116,27 +112,10 @@ def together(world, work_dir, batch_size):
     return config
 
 
-def test_two_processes_stay_equal_and_match_one_with_the_double_batch(world, repository, tmp_path):
+def test_two_processes_stay_equal_and_match_one_with_the_double_batch(world, repository, tmp_path, two_processes):
     out = tmp_path / "two"
     out.mkdir()
-    script = tmp_path / "job.py"
-    script.write_text(JOB.format(repository=str(repository), here=__file__, world=str(world), out=str(out)))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    jobs = [
-        subprocess.Popen(
-            [sys.executable, str(script)],
-            env={**os.environ, **settings, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [job.communicate(timeout=180)[0] for job in jobs]
-    assert all(job.returncode == 0 for job in jobs), "\n".join(output[-3000:] for output in outputs)
+    two_processes(JOB.format(repository=str(repository), here=__file__, world=str(world), out=str(out)))
     first, second = (torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     equal(first, second)
     still = together(world, tmp_path / "still", 4)

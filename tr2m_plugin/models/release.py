@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 
 from torch import Tensor
 
@@ -67,11 +66,15 @@ def read_release(path: str | os.PathLike) -> dict[str, Tensor]:
     state = content.get("state_dict", content)
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{os.fspath(path)} holds no dict of tensors, by itself or under 'state_dict'")
-    state = {re.sub(r"^module\.", "", name): value for name, value in state.items()}
-    prefix = "scalemap."
-    if any(name.startswith(prefix) for name in state):
-        state = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
-    return state
+    # A .safetensors file cannot nest: there `state_dict.` begins the names.
+    state = _below("state_dict.", state)
+    return _below("scalemap.", {name.removeprefix("module."): value for name, value in state.items()})
+
+
+def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it; all of them where none does."""
+    found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return found or state
 
 
 def _some(names: list[str]) -> str:
