@@ -56,6 +56,14 @@ def test_the_release_s_networks_and_size_are_the_default(release, tmp_path):
     assert config["model"]["rescale_net"]["head_channels"] == 4
 
 
+def test_folders_are_found_from_anywhere(release, tmp_path, monkeypatch):
+    (tmp_path / "dino").mkdir()
+    monkeypatch.chdir(tmp_path)
+    convert_release(release, "model", image_encoder="dino")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["model"]["image_encoder"]["pretrained"] == str(tmp_path / "dino")
+
+
 def test_sizes_that_are_no_multiple_of_the_patch_are_refused(release, tmp_path):
     main(["convert", str(release), str(tmp_path / "model"), *MINI])
     odd = TR2MInferencer(tmp_path / "model", device="cpu", show_progress=False, size=(100, 140))

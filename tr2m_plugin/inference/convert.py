@@ -49,7 +49,9 @@ def convert_release(
         InputError: the file is not the release's.
         UnsafeCheckpointError: the file holds code.
     """
-    names = {**NETWORKS, **networks}
+    # A folder is found from anywhere only by its whole path.
+    given = {name: os.path.abspath(source) if os.path.isdir(source) else source for name, source in networks.items()}
+    names = {**NETWORKS, **given}
     sizes: dict[str, Any] = {**release_sizes(read_release(path)), "num_heads": num_heads}
     net = RescaleNet(**sizes)
     left_out = load_release_weights(net, path, strict=not skip_unknown)
