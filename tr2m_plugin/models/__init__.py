@@ -1,6 +1,7 @@
 """Models: TR2M, its rescaling network, and the frozen networks it stands on."""
 
 from tr2m_plugin.models.encoders import CLIPTextEncoder, DINOv2Encoder, Frozen
+from tr2m_plugin.models.newcrfs import NeWCRFs, load_newcrfs_weights
 from tr2m_plugin.models.projector import SOCProjector
 from tr2m_plugin.models.relative_depth import RelativeDepth
 from tr2m_plugin.models.release import load_release_weights
@@ -13,12 +14,14 @@ __all__ = [
     "CLIPTextEncoder",
     "DINOv2Encoder",
     "Frozen",
+    "NeWCRFs",
     "RelativeDepth",
     "RescaleFactors",
     "RescaleMaps",
     "RescaleNet",
     "SOCProjector",
     "TR2MOutput",
+    "load_newcrfs_weights",
     "load_release_weights",
     "rescale",
 ]
