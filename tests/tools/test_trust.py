@@ -1,6 +1,7 @@
 """Training that can be trusted: resuming, several processes, accumulation, precision, what a checkpoint holds."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,14 @@ def test_iterations_resume_to_the_bit(world, tmp_path):
     whole, parts = (load_checkpoint(tmp_path / name / "iter_6.pth") for name in ("whole", "parts"))
     equal(whole["state_dict"], parts["state_dict"])
     equal(whole[CHECKPOINT_KEY], parts[CHECKPOINT_KEY])
+
+
+def test_trainings_within_a_second_keep_apart(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101_000000")
+    for name in ("first", "second"):
+        train(mini(world, tmp_path / name, 1))
+        assert list((tmp_path / name).glob("*/vis_data/config.py")), name
+        shutil.rmtree(tmp_path / name)
 
 
 def test_accumulation_equals_the_double_batch(world, tmp_path):

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -17,6 +18,9 @@ from tr2m_plugin.checkpoint import register_safe_loader
 from tr2m_plugin.errors import InputError, TR2MError
 
 DATA_ROOT, BASE = "TR2M_DATA_ROOT", "TR2M_BASE"
+
+
+_TRAININGS = count(1)
 
 
 def repository_file(config: str) -> str:
@@ -107,6 +111,8 @@ def train(config: Config, resume: bool | str = False) -> Runner:
     if last is not None:
         config.load_from = last
     config.resume = last is not None
+    # MMEngine keeps loggers by a name that changes with the second: two trainings within one would share them.
+    config.experiment_name = f"{Path(config.filename or 'config').stem}_{next(_TRAININGS)}"
     runner = Runner.from_cfg(config)
     runner.train()
     return runner
