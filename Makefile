@@ -46,7 +46,7 @@ benchmark: venv ## the claims of speed, each against its alternative
 	python -m benchmarks.train_step
 	python -m benchmarks.render
 
-pretrain: venv ## the small frozen networks that come with the package, again; two hours on two cores
+pretrain: venv ## the small frozen networks that come with the package, again; over two hours on two cores
 	$(PIP) -e '.[pretrain]'
 	python -m pipelines.pretrain.relative_depth tr2m_plugin/weights/mini_depth_anything
 	python -m pipelines.pretrain.relative_depth tr2m_plugin/weights/mini_midas --architecture midas --steps 1200
