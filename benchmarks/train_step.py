@@ -129,10 +129,10 @@ class Stopwatch(Hook):
     def _watch_contrast(self, hook: Any) -> None:
         original = hook._contrast
 
-        def timed(samples: Any) -> torch.Tensor:
+        def timed(*args: Any) -> torch.Tensor:
             feature = hook._captured["feature"]
             began = self.now()
-            loss = original(samples)
+            loss = original(*args)
             middle = self.now()
             # What its backward pass takes down to the hooked feature; the step's own repeats it, so it is taken out.
             wanted = [feature, *hook._online["projector"].parameters()]

@@ -27,7 +27,8 @@ custom_hooks = [
         branch="rescale_net.fusion",
         in_channels=128,
         projector=dict(hidden_channels=64, out_channels=64, pool=1),
-        loss=dict(num_classes=20, loss_weight=0.1),
+        num_classes=20,
+        loss_weight=0.1,
         momentum=0.01,
     ),
 ]

@@ -37,13 +37,15 @@ class DepthDataSample(BaseDataElement):
 
 
 def stack_maps(samples: list[DepthDataSample], name: str) -> Tensor:
-    """The map of that name of every sample, (B, 1, H, W).
+    """The map of that name of every sample, (1, H, W) or (H, W), as one tensor (B, 1, H, W).
 
     Raises:
         KeyError: a sample lacks it; the message names the sample and what it has.
+        RuntimeError: their sizes differ.
     """
     for sample in samples:
         if name not in sample:
             held = ", ".join(sorted(sample.keys())) or "nothing"
             raise KeyError(f"sample {sample.get('sample_id', '?')} has no {name}, only {held}")
-    return torch.stack([sample.get(name).data for sample in samples])
+    maps = [sample.get(name).data for sample in samples]
+    return torch.stack([data if data.ndim == 3 else data[None] for data in maps])

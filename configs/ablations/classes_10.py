@@ -2,4 +2,4 @@
 
 _base_ = ["../{{$TR2M_BASE:tr2m_mixed}}.py"]
 
-custom_hooks = [dict(_base_.custom_hooks[0], loss=dict(num_classes=10, loss_weight=0.1))]
+custom_hooks = [dict(_base_.custom_hooks[0], num_classes=10)]

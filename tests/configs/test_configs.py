@@ -87,9 +87,9 @@ def test_the_papers_numbers():
     config = load_config(str(CONFIGS / "tr2m_mixed.py"))
     model, (soc,) = config.model, config.custom_hooks
     weights = [model[name].loss_weight for name in ("loss_si", "loss_pseudo")]
-    assert [*weights, soc.loss.loss_weight, model.loss_smooth.loss_weight] == [1, 0.5, 0.1, 0.01]
+    assert [*weights, soc.loss_weight, model.loss_smooth.loss_weight] == [1, 0.5, 0.1, 0.01]
     assert model.loss_si.lam == model.loss_pseudo.lam == 0.15
-    assert (soc.loss.num_classes, 1 - soc.momentum, soc.start) == (20, 0.99, 1)
+    assert (soc.num_classes, 1 - soc.momentum, soc.start) == (20, 0.99, 1)
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("AdamW", 1e-5, 1e-2)
     warm_up, decay = config.param_scheduler

@@ -11,13 +11,12 @@ import torch.distributed as dist
 
 sys.path[:0] = [{repository!r}, {here!r}]
 dist.init_process_group("gloo")
-from test_soc_hook import HOOK, run, soc
+from somebodys_model import HOOK, run, weights
 
 wrapper = dict(type="MMDistributedDataParallel", device_ids=None)
 hook = {{**HOOK, "start": 2, "by_epoch": False}}
 runner = run(Path({out!r}), hook, wrapper=wrapper)
-state = {{**runner.model.module.state_dict(), **{{f"key.{{k}}": v for k, v in soc(runner)._key.state_dict().items()}}}}
-torch.save(state, Path({out!r}) / f"rank{{dist.get_rank()}}.pt")
+torch.save(weights(runner), Path({out!r}) / f"rank{{dist.get_rank()}}.pt")
 """
 
 

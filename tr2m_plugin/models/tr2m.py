@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.encoders import check_patches
-from tr2m_plugin.registry import MODELS
+from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample, stack_maps
 
 SI, PSEUDO, SMOOTH = ({"type": name} for name in ("SILogLoss", "PseudoDepthLoss", "SmoothnessLoss"))
@@ -75,11 +75,11 @@ class TR2M(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        self.image_encoder = None if image_encoder is None else MODELS.build(image_encoder)
-        self.rescale_net = MODELS.build(rescale_net)
-        self.loss_si = MODELS.build(loss_si)
-        self.loss_pseudo = None if loss_pseudo is None else MODELS.build(loss_pseudo)
-        self.loss_smooth = None if loss_smooth is None else MODELS.build(loss_smooth)
+        self.image_encoder = None if image_encoder is None else MODELS.build(scoped(image_encoder))
+        self.rescale_net = MODELS.build(scoped(rescale_net))
+        self.loss_si = MODELS.build(scoped(loss_si))
+        self.loss_pseudo = None if loss_pseudo is None else MODELS.build(scoped(loss_pseudo))
+        self.loss_smooth = None if loss_smooth is None else MODELS.build(scoped(loss_smooth))
         self.patch_size = patch_size
 
     def forward(
