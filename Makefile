@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help venv demo test lint ablations benchmark pretrain clean
+.PHONY: help venv demo test lint ablations table8 benchmark pretrain clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ lint: venv ## style and types
 
 ablations: venv ## the paper's ablations on the miniature world, after the demo; an hour and a half on two cores
 	python -m benchmarks.ablations
+
+table8: venv ## NeWCRFs with and without scale-oriented contrast on the miniature world, after the demo; half an hour on two cores
+	python -m benchmarks.table8
 
 benchmark: venv ## the claims of speed, each against its alternative
 	python -m benchmarks.soc

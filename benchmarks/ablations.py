@@ -62,24 +62,39 @@ ROWS = [
 """What is run. The whole TR2M is the row of DA, of both modalities and maps, and of 20 classes too."""
 
 
-def run(name: str | None, seed: int, root: str, out: Path) -> dict[str, dict[str, float]]:
-    """AbsRel and δ1 by dataset on the test split after the last iteration, after training if need be."""
-    folder = out / f"{name or 'tr2m'}-{seed}"
+def measure(
+    file: str, seed: int, root: str, folder: Path, metrics: Sequence[str] = METRICS, base: str | None = None
+) -> dict[str, dict[str, float]]:
+    """Metrics by dataset on a config's test split after its last iteration, after training if need be.
+
+    Args:
+        file: the config.
+        seed: of the training.
+        root: folder of the tables.
+        folder: where the training goes; one that is done is not repeated, an interrupted one goes on.
+        metrics: names.
+        base: of an ablation.
+    """
     result = folder / "metrics.json"
     if result.is_file():
         return json.loads(result.read_text())
-    file = "configs/tr2m_mini.py" if name is None else f"configs/ablations/{name}.py"
-    config = load_config(file, {"randomness.seed": seed}, root, base="tr2m_mini")
+    config = load_config(file, {"randomness.seed": seed}, root, base)
     config.work_dir = str(folder)
     # The last weights for all: the best by AbsRel would favour whatever a variant does on miniatures.
     values = train(config, resume=True).test()
     means: dict[str, dict[str, float]] = {}
     for key, value in values.items():
         dataset, mark, metric = key.partition("/")
-        if mark and metric in METRICS:
+        if mark and metric in metrics:
             means.setdefault(dataset, {})[metric] = float(value)
     result.write_text(json.dumps(means, indent=1))
     return means
+
+
+def run(name: str | None, seed: int, root: str, out: Path) -> dict[str, dict[str, float]]:
+    """AbsRel and δ1 by dataset of one ablation; None is the whole TR2M."""
+    file = "configs/tr2m_mini.py" if name is None else f"configs/ablations/{name}.py"
+    return measure(file, seed, root, out / f"{name or 'tr2m'}-{seed}", base="tr2m_mini")
 
 
 def other_relative_depth(root: str) -> None:

@@ -69,6 +69,47 @@ def _add_convert(commands: Any) -> None:
     convert.set_defaults(run=_convert)
 
 
+def _features(args: argparse.Namespace) -> int:
+    from tr2m_plugin.inference.outputs import write_png
+    from tr2m_plugin.tools.features import collect_features, hooked
+    from tr2m_plugin.tools.train import load_config
+    from tr2m_plugin.visualization.features import draw_features
+
+    config = load_config(args.config, data_root=args.data_root)
+    hook = hooked(config)
+    feature = args.feature or hook.get("feature")
+    if not feature:
+        raise InputError(f"{args.config} has no SOCHook: name a submodule with --feature")
+    index = [int(step) if step.lstrip("-").isdigit() else step for step in args.index or hook.get("index", ())]
+    panels = {}
+    for checkpoint in args.checkpoints:
+        found = collect_features(config, checkpoint, feature, index, args.pictures)
+        title = f"{Path(checkpoint).parent.name}/{Path(checkpoint).name}: separation {found.separation():.3f}"
+        print(title, flush=True)
+        panels[title] = found
+    write_png(args.out, draw_features(panels, args.method)[..., ::-1])
+    print(f"written: {args.out}")
+    return 0
+
+
+def _add_features(commands: Any) -> None:
+    features = commands.add_parser(
+        "features",
+        help="how far a model's features are ordered by depth",
+        description="For each checkpoint prints the class separation of a submodule's features on validation pictures "
+        "and draws them in a plane, coloured by depth class.",
+    )
+    features.add_argument("config", help="config of the model and of its validation data")
+    features.add_argument("checkpoints", nargs="+", help="checkpoints to compare, such as one with and one without SOC")
+    features.add_argument("--feature", help="name of the submodule (default: the config's SOCHook's)")
+    features.add_argument("--index", nargs="+", help="which part of its output, as SOCHook's `index`")
+    features.add_argument("--pictures", type=int, default=16, help="how many (default: 16)")
+    features.add_argument("--method", choices=["tsne", "pca"], default="tsne", help="(default: tsne)")
+    features.add_argument("--data-root", help="folder with the pipeline's tables (default: the config's)")
+    features.add_argument("--out", type=Path, default=Path("features.png"), help="(default: features.png)")
+    features.set_defaults(run=_features)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tr2m", description="Metric depth from a picture and a sentence.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -98,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.set_defaults(run=_predict)
     _add_convert(commands)
+    _add_features(commands)
     return parser
 
 

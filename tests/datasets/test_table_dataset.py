@@ -98,3 +98,17 @@ def test_missing_relative_depth_and_empty_splits(copy):
     (copy / "index.parquet").unlink()
     with pytest.raises(InputError, match=r"index.parquet does not exist: run the stage"):
         build(copy, split="test")
+
+
+def test_models_that_take_a_picture_alone_need_the_index_alone(copy):
+    for name in ("descriptions.parquet", "text_features.parquet"):
+        (copy / name).unlink()
+    shutil.rmtree(copy / "relative_depth")
+    steps = [{"type": "LoadDepthInputs"}, {"type": "ResizeDepthInputs", "size": (96, 128)}, {"type": "PackDepthInputs"}]
+    pipeline = [{**step, "type": f"tr2m_plugin.{step['type']}"} for step in steps]
+    dataset = build(copy, split="train", relative_depth=None, text=False, pipeline=pipeline)
+    item = dataset[0]
+    assert item["inputs"].shape == (3, 96, 128)
+    assert item["data_samples"].keys() == ["gt_depth_map"]
+    with pytest.raises(InputError, match="relative depth"):
+        build(copy, split="train", text=False)

@@ -7,7 +7,7 @@ import pytest
 
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.transforms import LoadDepthInputs, PackDepthInputs, ResizeDepthInputs
-from tr2m_plugin.errors import MissingExtraError
+from tr2m_plugin.errors import InputError, MissingExtraError
 
 
 @pytest.fixture
@@ -67,3 +67,18 @@ def test_without_mmcv_the_choices_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mmcv.transforms", None)
     with pytest.raises(MissingExtraError, match=r"mmcv-lite .*tr2m_plugin\[lite\].*onedl-mmcv"):
         importlib.reload(sys.modules["tr2m_plugin.datasets.transforms.base"])
+
+
+def test_pictures_without_sentence_and_relative_depth(row):
+    row.update(relative_depth=None, texts=None)
+    out = PackDepthInputs()(ResizeDepthInputs(size=(16, 24))(LoadDepthInputs(text="random")(row)))
+    assert out["inputs"].shape == (3, 16, 24)
+    assert out["data_samples"].keys() == ["gt_depth_map"]
+    assert out["data_samples"].gt_depth_map.data.shape == (1, 16, 24)
+    with pytest.raises(InputError, match="needs a `size`"):
+        ResizeDepthInputs()(LoadDepthInputs()(row))
+
+
+def test_a_given_size_takes_relative_depth_along(row):
+    out = ResizeDepthInputs(size=(16, 24))(LoadDepthInputs()(dict(row)))
+    assert out["relative"].shape == out["gt_depth"].shape == out["img"].shape[:2] == (16, 24)

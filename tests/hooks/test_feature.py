@@ -7,9 +7,9 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseModel
+from somebodys_model import Pictures, SomebodysDepthModel
 from torch import nn
 
-from somebodys_model import Pictures, SomebodysDepthModel
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.feature import DryRun, as_map, find_submodule, pick
 
@@ -18,14 +18,18 @@ def test_names_of_submodules():
     model = SomebodysDepthModel()
     assert find_submodule(model, "backbone.0") is model.backbone[0]
     assert find_submodule(model, "") is model
-    with pytest.raises(InputError, match=r"SomebodysDepthModel has no submodule 'backbon.0'; names near it: backbone\.0"):
+    with pytest.raises(
+        InputError, match=r"SomebodysDepthModel has no submodule 'backbon.0'; names near it: backbone\.0"
+    ):
         find_submodule(model, "backbon.0")
 
 
 def test_parts_of_an_output():
     output = ({"maps": [1, 2]},)
     assert pick(output, (0, "maps", -1)) == 2
-    with pytest.raises(InputError, match=r"index \[0, 'map'\] leads nowhere in the hooked output, \[\{maps: \[int, int\]\}\]"):
+    with pytest.raises(
+        InputError, match=r"index \[0, 'map'\] leads nowhere in the hooked output, \[\{maps: \[int, int\]\}\]"
+    ):
         pick(output, (0, "map"))
 
 

@@ -8,11 +8,11 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import Runner, load_checkpoint
+from somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, assert_equal, run, soc, weights
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, assert_equal, run, soc, weights
 from tests.losses.test_scale_oriented_contrast import twin
 from tr2m_plugin.checkpoint import load_checkpoint as load_safely
 from tr2m_plugin.errors import InputError
@@ -145,7 +145,7 @@ class Frugal(nn.Sequential):
 
 def test_activation_checkpointing(tmp_path):
     """Nothing of the repeated forward is kept. Re-entrant, a feature inside has no gradient, which is said."""
-    hook = {**HOOK, "feature": "backbone.2"}
+    hook = {**HOOK, "feature": "backbone.0"}
     plain = run(tmp_path / "a", hook)
     model = SomebodysDepthModel()
     model.backbone = Frugal(*model.backbone)

@@ -35,6 +35,21 @@ def test_equals_the_formula(lam, sqrt, scale):
     assert loss.item() == pytest.approx(twin(pred, target, lam, sqrt, scale), rel=1e-5)
 
 
+@pytest.mark.parametrize("min_depth", [0.0, 1.0])
+def test_over_the_batch_all_pixels_count_alike(min_depth):
+    """NeWCRFs' loss: 10 · sqrt(mean(d²) − 0.85 · mean(d)²) over the valid pixels of all images."""
+    pred, target = maps()
+    pairs = zip(pred.double().ravel().tolist(), target.double().ravel().tolist(), strict=True)
+    d = [np.log(a) - np.log(b) for a, b in pairs if np.isfinite(b) and b > min_depth]
+    expected = 10 * np.sqrt(np.mean(np.square(d)) - 0.85 * np.mean(d) ** 2)
+    loss = SILogLoss(lam=0.85, sqrt=True, scale=10, per_image=False, min_depth=min_depth)
+    assert loss(pred, target).item() == pytest.approx(expected, rel=1e-5)
+    empty = loss(pred.requires_grad_(), torch.zeros_like(target))
+    empty.backward()
+    assert empty.item() == 0
+    assert not pred.grad.any()
+
+
 def test_lambda_one_ignores_a_factor_and_lambda_zero_does_not():
     _, target = maps()
     target = target.nan_to_num(posinf=0)
@@ -44,11 +59,13 @@ def test_lambda_one_ignores_a_factor_and_lambda_zero_does_not():
     )
 
 
+@pytest.mark.parametrize("per_image", [True, False])
 @pytest.mark.parametrize("sqrt", [False, True])
-def test_gradients(sqrt):
+def test_gradients(sqrt, per_image):
     pred, target = maps(dtype=torch.float64)
     pred.requires_grad_()
-    assert torch.autograd.gradcheck(lambda p: scale_invariant_log(p, target, lam=0.3, sqrt=sqrt), pred)
+    loss = lambda p: scale_invariant_log(p, target, lam=0.3, sqrt=sqrt, per_image=per_image)  # noqa: E731
+    assert torch.autograd.gradcheck(loss, pred)
 
 
 @pytest.mark.parametrize("sqrt", [False, True])

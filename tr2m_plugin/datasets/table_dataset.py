@@ -29,12 +29,13 @@ class TableDataset(BaseDataset):
     """Pictures of one split with depth, relative depth, sentences and their embeddings.
 
     Args:
-        data_root: folder that holds `index.parquet`, `descriptions.parquet`, `text_features.parquet` and the folder
-            `relative_depth` of shards, as the pipeline writes them.
+        data_root: folder that holds `index.parquet` and, where they are asked for, `descriptions.parquet`,
+            `text_features.parquet` and the folder `relative_depth` of shards, as the pipeline writes them.
         split: train, val or test. Default: train.
         datasets: names of the datasets to take. Default: all.
-        relative_depth: folder of relative depth shards below the root, such as that of another network. Default:
-            relative_depth.
+        relative_depth: folder of relative depth shards below the root, such as that of another network; None for
+            models that take none. Default: relative_depth.
+        text: whether pictures come with sentences. Default: True.
         image_features: folder of precomputed image features below the root. Default: none, the model encodes images.
         **kwargs: options of MMEngine's `BaseDataset`, the transform pipeline among them.
 
@@ -48,12 +49,13 @@ class TableDataset(BaseDataset):
         data_root: str,
         split: str = "train",
         datasets: Sequence[str] | None = None,
-        relative_depth: str = "relative_depth",
+        relative_depth: str | None = "relative_depth",
+        text: bool = True,
         image_features: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.split, self.datasets = split, datasets
-        self.relative_depth, self.image_features = relative_depth, image_features
+        self.relative_depth, self.text, self.image_features = relative_depth, text, image_features
         super().__init__(ann_file="index.parquet", data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -62,38 +64,22 @@ class TableDataset(BaseDataset):
         rows = read_table(self.ann_file, INDEX)
         check_unique(rows, self.ann_file)
         rows = [r for r in rows if r["split"] == self.split and (not self.datasets or r["dataset"] in self.datasets)]
-        bad = {sample_key(row): row["reason"] for row in self._errors(root / self.relative_depth / "errors.parquet")}
-        for row in rows:
-            if sample_key(row) in bad:
-                print_log(f"left out: {sample_key(row)} ({bad[sample_key(row)]})", "current", logging.WARNING)
-        rows = [row for row in rows if sample_key(row) not in bad]
+        rows = self._without_errors(rows, root)
         if not rows:
             wanted = f" of {', '.join(self.datasets)}" if self.datasets else ""
             raise InputError(f"{self.ann_file} lists no picture{wanted} in the split {self.split!r}")
-        texts: dict[str, list[str]] = defaultdict(list)
-        for line in read_table(root / "descriptions.parquet", ("dataset", "sample_id", "text")):
-            texts[sample_key(line)].append(line["text"])
-        # One array for all: every picture has several sentences of many numbers.
-        text_rows, self._text_features = read_text_features(root / "text_features.parquet")
-        relative = find_arrays(root / self.relative_depth)
-        tokens = find_arrays(root / self.image_features) if self.image_features else None
-        self._require(rows, texts, "description", root / "descriptions.parquet")
-        self._require(rows, relative, "relative depth", root / self.relative_depth)
-        if tokens is not None:
-            self._require(rows, tokens, "image features", root / str(self.image_features))
-        used = {text for row in rows for text in texts[sample_key(row)]}
-        unknown = sorted(used - text_rows.keys())
-        if unknown:
-            raise InputError(f"{root / 'text_features.parquet'} lacks {len(unknown)} sentences, such as {unknown[0]!r}")
+        relative = self._arrays(rows, root, self.relative_depth, "relative depth")
+        tokens = self._arrays(rows, root, self.image_features, "image features")
+        texts, text_rows = self._texts(rows, root) if self.text else ({}, {})
         return [
             {
                 **row,
                 "image": _resolve(row["image"], root),
                 "depth": _resolve(row["depth"], root),
-                "relative_depth": relative[sample_key(row)],
-                "image_features": tokens[sample_key(row)] if tokens is not None else None,
-                "texts": texts[sample_key(row)],
-                "text_rows": [text_rows[text] for text in texts[sample_key(row)]],
+                "relative_depth": relative.get(sample_key(row)),
+                "image_features": tokens.get(sample_key(row)),
+                "texts": texts.get(sample_key(row)),
+                "text_rows": [text_rows[text] for text in texts.get(sample_key(row), ())],
             }
             for row in rows
         ]
@@ -101,12 +87,42 @@ class TableDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """One picture's dictionary, with the embeddings of its sentences as `text_features`, (sentences, T)."""
         info = super().get_data_info(idx)
-        info["text_features"] = self._text_features[info.pop("text_rows")]
+        rows = info.pop("text_rows")
+        if rows:
+            info["text_features"] = self._text_features[rows]
         return info
 
-    @staticmethod
-    def _errors(path: Path) -> list[dict[str, Any]]:
-        return read_table(path, ERRORS) if path.is_file() else []
+    def _without_errors(self, rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
+        """The rows without those that the pipeline could not compute relative depth of."""
+        if self.relative_depth is None:
+            return rows
+        path = root / self.relative_depth / "errors.parquet"
+        bad = {sample_key(row): row["reason"] for row in read_table(path, ERRORS)} if path.is_file() else {}
+        for row in rows:
+            if sample_key(row) in bad:
+                print_log(f"left out: {sample_key(row)} ({bad[sample_key(row)]})", "current", logging.WARNING)
+        return [row for row in rows if sample_key(row) not in bad]
+
+    def _arrays(self, rows: Sequence[dict], root: Path, folder: str | None, what: str) -> dict[str, str]:
+        if folder is None:
+            return {}
+        found = find_arrays(root / folder)
+        self._require(rows, found, what, root / folder)
+        return found
+
+    def _texts(self, rows: Sequence[dict], root: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
+        """The sentences of every picture, and the row of each sentence in `self._text_features`."""
+        texts: dict[str, list[str]] = defaultdict(list)
+        for line in read_table(root / "descriptions.parquet", ("dataset", "sample_id", "text")):
+            texts[sample_key(line)].append(line["text"])
+        # One array for all: every picture has several sentences of many numbers.
+        text_rows, self._text_features = read_text_features(root / "text_features.parquet")
+        self._require(rows, texts, "description", root / "descriptions.parquet")
+        used = {text for row in rows for text in texts[sample_key(row)]}
+        unknown = sorted(used - text_rows.keys())
+        if unknown:
+            raise InputError(f"{root / 'text_features.parquet'} lacks {len(unknown)} sentences, such as {unknown[0]!r}")
+        return texts, text_rows
 
     @staticmethod
     def _require(rows: Sequence[dict], held: Any, what: str, where: Path) -> None:

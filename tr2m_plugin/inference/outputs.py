@@ -85,7 +85,12 @@ def _whole(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Writes a picture, BGR or grey, 8 or 16 bits.
+
+    Raises:
+        InputError: the file could not be written.
+    """
     if not cv2.imwrite(str(path), pixels):
         raise InputError(f"{path} could not be written")
 
@@ -136,8 +141,8 @@ def write_prediction(folder: Path, prediction: Prediction, camera: Intrinsics | 
 
     files = [
         _whole(beside(".npy"), lambda path: np.save(path, depth)),
-        _whole(beside("_depth.png"), lambda path: _write_png(path, stored)),
-        _whole(beside("_color.png"), lambda path: _write_png(path, colored[..., ::-1])),
+        _whole(beside("_depth.png"), lambda path: write_png(path, stored)),
+        _whole(beside("_color.png"), lambda path: write_png(path, colored[..., ::-1])),
         _whole(beside(".json"), lambda path: path.write_text(json.dumps(facts, indent=1) + "\n")),
     ]
     if camera is not None:

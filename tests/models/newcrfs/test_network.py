@@ -4,6 +4,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+import transformers
 from mmengine.structures import PixelData
 
 from tr2m_plugin.errors import InputError
@@ -97,6 +98,40 @@ def test_modes_and_gradients():
     out = net.eval()(images, batch, mode="predict")
     assert out[0].pred_depth_map.data.shape == (1, 64, 96)
     torch.testing.assert_close(torch.stack([s.pred_depth_map.data for s in out]), net(images))
+
+
+def test_the_loss_is_the_authors():
+    """10 · sqrt(mean(d²) − 0.85 · mean(d)²) over all pixels of the batch that are farther than the least depth."""
+    torch.manual_seed(0)
+    net = small(drop_path_rate=0.0, loss={"min_depth": 2.0}).eval()
+    images, batch = torch.randn(2, 3, 64, 96), samples()
+    truth = torch.stack([sample.gt_depth_map.data for sample in batch]).double()
+    d = (net(images).double().log() - truth.log())[truth > 2]
+    expected = 10 * (d.square().mean() - 0.85 * d.mean() ** 2).sqrt()
+    torch.testing.assert_close(net(images, batch, mode="loss")["loss_si"].double(), expected, rtol=1e-5, atol=0)
+
+
+def test_prediction_averages_the_mirror_image():
+    net = small(flip_average=True).eval()
+    images = torch.randn(2, 3, 64, 96)
+    found = torch.stack([s.pred_depth_map.data for s in net(images, samples(), mode="predict")])
+    torch.testing.assert_close(found, (net(images) + net(images.flip(-1)).flip(-1)) / 2)
+    assert not torch.allclose(found, net(images))
+
+
+def test_the_encoder_starts_from_a_pretrained_classifier(tmp_path):
+    """Saved as `microsoft/swin-...` is: a classifier with its head."""
+    torch.manual_seed(0)
+    config = transformers.SwinConfig(embed_dim=24, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8], window_size=7)
+    classifier = transformers.SwinForImageClassification(config)
+    classifier.save_pretrained(tmp_path)
+    net = small(pretrained=str(tmp_path))
+    assert net.backbone.config.drop_path_rate == 0.3
+    encoder, own = classifier.swin.state_dict(), net.backbone.swin.state_dict()
+    assert own.keys() == {name for name in encoder if not name.startswith("layernorm.")}
+    assert all(torch.equal(value, encoder[name]) for name, value in own.items())
+    with pytest.raises(InputError, match="is no Swin encoder of this version's size"):
+        NeWCRFs(version="tiny07", pretrained=str(tmp_path))
 
 
 def test_depth_stays_within_its_range():

@@ -12,7 +12,7 @@ from tr2m_plugin.datasets.transforms.base import BaseTransform
 from tr2m_plugin.registry import TRANSFORMS
 from tr2m_plugin.structures import DepthDataSample
 
-META = ("sample_id", "dataset", "unit", "text", "domain")
+META = ("sample_id", "dataset", "unit", "domain")
 
 
 def _map(array: np.ndarray) -> PixelData:
@@ -27,8 +27,11 @@ class PackDepthInputs(BaseTransform):
         sample = DepthDataSample(metainfo={name: results[name] for name in META})
         sample.set_metainfo({"depth_range": (results["depth_min"], results["depth_max"])})
         sample.gt_depth_map = _map(results["gt_depth"])
-        sample.relative_depth_map = _map(results["relative"])
-        sample.text_features = torch.from_numpy(results["text_feature"])[None]
+        if "relative" in results:
+            sample.relative_depth_map = _map(results["relative"])
+        if "text" in results:
+            sample.set_metainfo({"text": results["text"]})
+            sample.text_features = torch.from_numpy(results["text_feature"])[None]
         if "tokens" in results:
             sample.image_features = torch.from_numpy(results["tokens"])
         image = torch.from_numpy(np.ascontiguousarray(results["img"].transpose(2, 0, 1)))

@@ -15,9 +15,9 @@ from tr2m_plugin.registry import TRANSFORMS
 class LoadDepthInputs(BaseTransform):
     """Loads picture, depth, relative depth and one sentence.
 
-    Adds `img` (H, W, 3) uint8 RGB, `gt_depth` (H, W) float32 in the dataset's unit with 0 = no measurement (all zero
-    without ground truth), `relative` (h, w) float32, `text`, `text_feature` (T,) float32 and, where the row names
-    them, `tokens` (P, C).
+    Adds `img` (H, W, 3) uint8 RGB and `gt_depth` (H, W) float32 in the dataset's unit with 0 = no measurement (all zero
+    without ground truth); where the dataset has them, `relative` (h, w) float32, `text` and `text_feature` (T,)
+    float32, and `tokens` (P, C).
 
     Args:
         text: `random` draws one of the sentences at every visit, as in training; `first` takes the first, as in
@@ -34,9 +34,12 @@ class LoadDepthInputs(BaseTransform):
             results["gt_depth"] = np.zeros(size, np.float32)
         else:
             results["gt_depth"] = read_depth(results["depth"], results["depth_scale"] or 1.0)
-        results["relative"] = read_array(results["relative_depth"]).astype(np.float32)
+        if results["relative_depth"] is not None:
+            results["relative"] = read_array(results["relative_depth"]).astype(np.float32)
         if results["image_features"] is not None:
             results["tokens"] = read_array(results["image_features"])
+        if results["texts"] is None:
+            return results
         choice = int(np.random.randint(len(results["texts"]))) if self.text == "random" else 0
         results["text"] = results["texts"][choice]
         results["text_feature"] = np.asarray(results["text_features"][choice], np.float32)

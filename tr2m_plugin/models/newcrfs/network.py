@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModel
-from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.models.depth_estimator import DepthEstimator
+from tr2m_plugin.models.encoders import load_pretrained
 from tr2m_plugin.models.newcrfs.crf import NeuralWindowCRFs
 from tr2m_plugin.registry import MODELS
-from tr2m_plugin.structures import DepthDataSample, stack_maps
 
 STRIDE = 32
 """What height and width of the images must be multiples of."""
@@ -88,7 +87,7 @@ class PyramidPooling(nn.Module):
 
 
 @MODELS.register_module()
-class NeWCRFs(BaseModel):
+class NeWCRFs(DepthEstimator):
     """Neural window fully-connected CRFs for metric depth.
 
     Our own writing on transformers' `SwinBackbone`; the authors' weights load through `load_newcrfs_weights`.
@@ -98,12 +97,16 @@ class NeWCRFs(BaseModel):
             Default: tiny07.
         max_depth: the farthest depth that can be predicted, in the datasets' unit. Default: 10.
         drop_path_rate: of the encoder. Default: 0.3.
-        loss: config of the loss. Default: the scale-invariant log loss with λ = 0.85, its root, times 10.
+        pretrained: a Swin classifier of that size for `SwinBackbone.from_pretrained`, whose encoder is where training
+            starts. Default: random weights.
+        loss: options of `SILogLoss`. Default: λ = 0.85, the root, times 10, over all valid pixels of the batch.
+        flip_average: whether `predict` averages a picture and its mirror image, as the authors evaluate. Default:
+            False.
         data_preprocessor: config of MMEngine's.
         init_cfg: MMEngine initialisation.
 
     Raises:
-        InputError: the version is unknown.
+        InputError: the version is unknown, or the pretrained encoder is not there or of another size.
     """
 
     def __init__(
@@ -111,26 +114,17 @@ class NeWCRFs(BaseModel):
         version: str = "tiny07",
         max_depth: float = 10.0,
         drop_path_rate: float = 0.3,
+        pretrained: str | None = None,
         loss: dict | None = None,
+        flip_average: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
-        transformers = require("transformers", "to build Swin encoders", "data")
+        loss = {"type": "SILogLoss", "lam": 0.85, "sqrt": True, "scale": 10.0, "per_image": False, **(loss or {})}
+        super().__init__(loss, flip_average, data_preprocessor, init_cfg)
         sizes, window = parse_version(version)
         self.max_depth = max_depth
-        self.backbone = transformers.SwinBackbone(
-            transformers.SwinConfig(
-                embed_dim=sizes.embed_dim,
-                depths=list(sizes.depths),
-                num_heads=list(sizes.num_heads),
-                window_size=window,
-                drop_path_rate=drop_path_rate,
-                out_features=["stage1", "stage2", "stage3", "stage4"],
-            )
-        )
-        # It serves classification only; here it would be parameters without a gradient.
-        self.backbone.swin.layernorm = nn.Identity()
+        self.backbone = _encoder(sizes, window, drop_path_rate, pretrained)
         widths = self.backbone.channels
         self.pooling = PyramidPooling(widths[-1], sizes.pool_channels)
         # A level's potential is the coarser level's result, rearranged into four times as many pixels.
@@ -140,42 +134,16 @@ class NeWCRFs(BaseModel):
             for channels in zip(widths, sizes.crf_channels, potentials, sizes.crf_heads, strict=True)
         )
         self.head = nn.Conv2d(sizes.crf_channels[0], 1, 3, padding=1)
-        self.loss = MODELS.build(
-            {"type": "tr2m_plugin.SILogLoss", "lam": 0.85, "sqrt": True, "scale": 10.0, **(loss or {})}
-        )
 
-    def forward(
-        self,
-        inputs: Tensor,
-        data_samples: list[DepthDataSample] | None = None,
-        mode: Literal["tensor", "loss", "predict"] = "tensor",
-    ) -> Tensor | dict[str, Tensor] | list[DepthDataSample]:
-        """Runs the model.
-
-        Args:
-            inputs: normalised images, (B, 3, H, W), H and W multiples of 32.
-            data_samples: one per image; with `gt_depth_map` for `loss`.
-            mode: `tensor` returns depth (B, 1, H, W); `loss` a dict of losses; `predict` the samples with
-                `pred_depth_map`.
+    def estimate(self, images: Tensor) -> Tensor:
+        """Depth (B, 1, H, W) of normalised images (B, 3, H, W).
 
         Raises:
             InputError: H or W is no multiple of 32.
         """
-        height, width = inputs.shape[-2:]
+        height, width = images.shape[-2:]
         if height % STRIDE or width % STRIDE:
             raise InputError(f"NeWCRFs takes images whose sides are multiples of {STRIDE}, not {height} × {width}")
-        depth = self._depth(inputs)
-        if mode == "tensor":
-            return depth
-        if mode == "loss":
-            return {"loss_si": self.loss(depth, stack_maps(data_samples or [], "gt_depth_map"))}
-        if mode == "predict":
-            for sample, one in zip(data_samples or [], depth, strict=True):
-                sample.pred_depth_map = PixelData(data=one)
-            return data_samples or []
-        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', not {mode!r}")
-
-    def _depth(self, images: Tensor) -> Tensor:
         features = self.backbone(images).feature_maps
         x = self.pooling(features[-1])
         for number in (3, 2, 1, 0):
@@ -184,3 +152,25 @@ class NeWCRFs(BaseModel):
                 x = F.pixel_shuffle(x, 2)
         share = torch.sigmoid(self.head(x))
         return self.max_depth * F.interpolate(share, scale_factor=4, mode="bilinear", align_corners=False)
+
+
+def _encoder(sizes: Sizes, window: int, drop_path_rate: float, pretrained: str | None) -> nn.Module:
+    transformers = require("transformers", "to build Swin encoders", "data")
+    config = transformers.SwinConfig(
+        embed_dim=sizes.embed_dim,
+        depths=list(sizes.depths),
+        num_heads=list(sizes.num_heads),
+        window_size=window,
+        drop_path_rate=drop_path_rate,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    if pretrained is None:
+        encoder = transformers.SwinBackbone(config)
+    else:
+        try:
+            encoder = load_pretrained("SwinBackbone", pretrained, config=config)
+        except RuntimeError as error:
+            raise InputError(f"{pretrained!r} is no Swin encoder of this version's size: {error}") from error
+    # It serves classification only; here it would be parameters without a gradient.
+    encoder.swin.layernorm = nn.Identity()
+    return encoder
