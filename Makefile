@@ -46,6 +46,7 @@ table8: venv ## NeWCRFs with and without scale-oriented contrast on the miniatur
 
 benchmark: venv ## the claims of speed, each against its alternative
 	python -m benchmarks.soc
+	python -m benchmarks.soc_hook
 	python -m benchmarks.train_step
 	python -m benchmarks.render
 

@@ -117,7 +117,7 @@ def trained_datasets(root: str) -> set[str]:
 
 def number(value: float) -> str:
     """Three digits after the point, without the zero before it."""
-    return f"{value:.3f}".replace("0.", ".", 1)
+    return f"{value:.3f}".removeprefix("0")
 
 
 def markdown(results: dict[str | None, list[dict[str, dict[str, float]]]], seen: set[str]) -> str:

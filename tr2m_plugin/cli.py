@@ -80,13 +80,16 @@ def _features(args: argparse.Namespace) -> int:
     feature = args.feature or hook.get("feature")
     if not feature:
         raise InputError(f"{args.config} has no SOCHook: name a submodule with --feature")
-    index = [int(step) if step.lstrip("-").isdigit() else step for step in args.index or hook.get("index", ())]
+    given = hook.get("index", ()) if args.index is None else args.index
+    given = [given] if isinstance(given, (int, str)) else given
+    index = [int(step) if str(step).lstrip("-").isdigit() else step for step in given]
     panels = {}
-    for checkpoint in args.checkpoints:
+    for number, checkpoint in enumerate(args.checkpoints, 1):
         found = collect_features(config, checkpoint, feature, index, args.pictures)
-        title = f"{Path(checkpoint).parent.name}/{Path(checkpoint).name}: separation {found.separation():.3f}"
-        print(title, flush=True)
-        panels[title] = found
+        name = f"{Path(checkpoint).parent.name}/{Path(checkpoint).name}"
+        separation = f"class separation {found.separation():.3f}"
+        print(f"{name}: {separation}", flush=True)
+        panels[f"{number}: {name}\n{separation}"] = found
     write_png(args.out, draw_features(panels, args.method)[..., ::-1])
     print(f"written: {args.out}")
     return 0

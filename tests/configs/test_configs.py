@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 
 from tr2m_plugin.tools.train import load_config, train
 
@@ -33,6 +34,8 @@ def root(world, tmp_path_factory):
 def tiny(name, root, work_dir, base="tr2m_mixed", **options):
     """A config at widths, and on networks and pictures, that a test has time for."""
     config = load_config(str(CONFIGS / name), None, str(root), base)
+    if config.model.type == "NeWCRFs":
+        return tiny_newcrfs(config, work_dir)
     model = config.model
     model.image_encoder.pretrained = "mini_depth_anything"
     if model.rescale_net.type == "RescaleNet":
@@ -51,13 +54,35 @@ def tiny(name, root, work_dir, base="tr2m_mixed", **options):
     return config
 
 
+def tiny_newcrfs(config, work_dir):
+    """NeWCRFs at small widths on the small world's pictures, stretched where the config takes them as they are."""
+    config.model.update(version="mini07", pretrained=None)
+    for hook in config.custom_hooks if "custom_hooks" in config else []:
+        hook.in_channels = None
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.num_workers = 0
+        pipeline = loader.dataset.pipeline
+        if not any(step.type == "ResizeDepthInputs" for step in pipeline):
+            depth = loader is config.train_dataloader
+            pipeline.insert(1, ConfigDict(type="ResizeDepthInputs", size=(64, 96), depth=depth))
+        for step in pipeline:
+            if step.type == "RandomCropDepth":
+                step.size = (64, 64)
+            if step.type == "MaskDepthBorder":
+                step.box = (4, 60, 4, 92)
+        loader.dataset.datasets = ["rooms"]
+    config.train_dataloader.batch_size = 2
+    config.work_dir = str(work_dir)
+    return config
+
+
 def few(config, iterations=2):
     """That many iterations of it, with the contrast from the first on."""
     config.train_cfg = {"type": "mmengine.IterBasedTrainLoop", "max_iters": iterations, "val_interval": iterations}
     config.log_processor.by_epoch = False
     config.default_hooks.logger = {"type": "mmengine.LoggerHook", "interval": 1, "log_metric_by_epoch": False}
     config.default_hooks.checkpoint.update(by_epoch=False, interval=iterations)
-    for hook in config.custom_hooks:
+    for hook in config.get("custom_hooks", []):
         hook.start = 0
     return config
 
@@ -67,7 +92,7 @@ def test_it_trains(name, root, tmp_path):
     config = few(tiny(name, root, tmp_path))
     runner = train(config)
     losses = {key for key in runner.message_hub.log_scalars if key.startswith("train/loss")}
-    assert ("train/loss_soc" in losses) == bool(config.custom_hooks)
+    assert ("train/loss_soc" in losses) == bool(config.get("custom_hooks"))
     assert ("train/loss_pseudo" in losses) == (config.model.get("loss_pseudo") is not None)
     assert all(torch.isfinite(torch.tensor(runner.message_hub.get_scalar(key).current())) for key in losses)
     assert (tmp_path / "iter_2.pth").is_file()
@@ -98,3 +123,21 @@ def test_the_papers_numbers():
     assert config.train_dataloader.batch_sampler.type == "RoundRobinBatchSampler"
     assert [config[p][0].text for p in ("train_pipeline", "test_pipeline")] == ["random", "first"]
     assert tuple(config.relative_depth["size"]) == (434, 560)
+
+
+@pytest.mark.parametrize("name", ["newcrfs_swinl{}_50e_nyu", "newcrfs_swinmini{}_12e_rooms"])
+def test_newcrfs_with_and_without_soc_differ_by_the_hook_alone(name):
+    plain, soc = (load_config(str(CONFIGS / "newcrfs" / f"{name.format(mark)}.py")) for mark in ("", "_soc"))
+    assert "custom_hooks" not in plain
+    (hook,) = soc.pop("custom_hooks")
+    assert hook.type == "tr2m_plugin.SOCHook"
+    assert {**soc.to_dict(), "work_dir": ""} == {**plain.to_dict(), "work_dir": ""}
+
+
+def test_newcrfs_recipe():
+    config = load_config(str(CONFIGS / "newcrfs" / "newcrfs_swinl_50e_nyu.py"))
+    assert (config.model.version, config.model.max_depth, config.model.loss.min_depth) == ("large07", 10, 0.1)
+    assert config.optim_wrapper.optimizer == {"type": "Adam", "lr": 2e-5}
+    (poly,) = config.param_scheduler
+    assert (poly.type, poly.power, poly.eta_min, poly.end) == ("mmengine.PolyLR", 0.9, 2e-6, 50)
+    assert (config.train_cfg.max_epochs, config.train_dataloader.batch_size) == (50, 8)

@@ -74,7 +74,7 @@ class Watch(Hook):
 def run(work_dir, hook=HOOK, iterations=4, resume=False, model=None, optim=None, extra=(), wrapper=None, **options):
     """Trains for a few iterations of four pictures and returns the runner."""
     register_safe_loader()
-    cfg = {key: value for key, value in {"model_wrapper_cfg": wrapper, "compile": options.pop("compile", None)}.items()}
+    cfg = {"model_wrapper_cfg": wrapper, "compile": options.pop("compile", None)}
     runner = Runner(
         model=model or SomebodysDepthModel(),
         work_dir=str(work_dir),

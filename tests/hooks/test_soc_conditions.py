@@ -82,8 +82,8 @@ def test_under_autocast_the_contrast_is_summed_in_float32(tmp_path):
         def flat(x):
             return x.detach().flatten(2).transpose(1, 2).double()
 
-        def classes(d):
-            return reduce_classes(depth_classes(d[:, 0], 20), query.shape[-2:]).flatten(1)
+        def classes(d, size=query.shape[-2:]):
+            return reduce_classes(depth_classes(d[:, 0], 20), size).flatten(1)
 
         slow = twin(flat(query), [flat(k) for k in keys], classes(depth), [classes(d) for d in depths], "sum")
         assert loss.item() == pytest.approx(0.1 * float(slow), rel=1e-5)
@@ -124,6 +124,23 @@ def test_a_compiled_model(tmp_path, backend):
     runner = run(tmp_path / "b", compile={"backend": backend})
     assert_equal(weights(runner), weights(plain), rtol=1e-4, atol=1e-6)
     assert runner.message_hub.get_scalar("train/loss_soc").current() > 0
+
+
+def test_a_compiled_model_is_compiled_once(tmp_path):
+    """Whether the contrast counts in an iteration is not the compiler's business."""
+    graphs, counts = [], []
+
+    @torch._dynamo.register_backend(name="counting")
+    def count(module, inputs):
+        graphs.append(module)
+        return module.forward
+
+    for options in ({}, {"interval": 2}, {"start": 2, "by_epoch": False}):
+        torch.compiler.reset()
+        graphs.clear()
+        run(tmp_path / str(len(counts)), {**HOOK, **options}, compile={"backend": "counting"})
+        counts.append(len(graphs))
+    assert counts[0] == counts[1] == counts[2] > 0
 
 
 def test_a_compiled_submodule(tmp_path):

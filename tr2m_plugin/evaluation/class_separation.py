@@ -13,8 +13,8 @@ def class_separation(
 ) -> Tensor:
     """Mean cosine similarity of cells of one depth class, minus that of cells of different classes, per image.
 
-    Between −2 and 2; 0 when features say nothing of depth. Pairs of a cell with itself are left out. The sums are linear
-    in the number of cells, as in the contrast.
+    Between −2 and 2; 0 when features say nothing of depth. Pairs of a cell with itself are left out. The sums are
+    linear in the number of cells, as in the contrast.
 
     Args:
         features: (B, C, h, w).

@@ -54,11 +54,11 @@ def pick(output: Any, path: Sequence[Step]) -> Any:
         InputError: it leads nowhere; the message shows the output's structure.
     """
     part = output
-    for step in path:
-        try:
+    try:
+        for step in path:
             part = part[step]
-        except (IndexError, KeyError, TypeError) as error:
-            raise InputError(f"index {list(path)} leads nowhere in the hooked output, {_shapes(output)}") from error
+    except (IndexError, KeyError, TypeError) as error:
+        raise InputError(f"index {list(path)} leads nowhere in the hooked output, {_shapes(output)}") from error
     return part
 
 
@@ -173,7 +173,8 @@ class DryRun:
         ]
         try:
             with _aside(model):
-                batch = model.data_preprocessor(collate([dataset[0]]), False)
+                preprocess: Any = model.data_preprocessor
+                batch = preprocess(collate([dataset[0]]), False)
                 self.args, self.kwargs = _arguments(batch)
                 self.output = run_to(model, feature, self.args, self.kwargs)
         finally:

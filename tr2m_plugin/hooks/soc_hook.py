@@ -187,11 +187,13 @@ class SOCHook(Hook):
     def _register(self, model: nn.Module, feature: nn.Module) -> None:
         branch = find_submodule(model, self.branch)
         # Copies of the model share these closures; the weak references keep copies out.
-        hook, *own = (weakref.ref(thing) for thing in (self, model, branch, feature))
+        hook, whole = weakref.ref(self), weakref.ref(model)
+        own = [whole, weakref.ref(branch), weakref.ref(feature)]
         captured = self._captured
 
         def ours(module: nn.Module) -> bool:
-            return any(module is reference() for reference in own) and own[0]().training
+            target = whole()
+            return target is not None and target.training and any(module is reference() for reference in own)
 
         def capture_inputs(module: nn.Module, args: tuple, kwargs: dict) -> None:
             if ours(module):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -15,7 +16,6 @@ from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.class_separation import class_separation
 from tr2m_plugin.hooks.feature import Step, as_map, find_submodule, pick, picture_size, run_to
-from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.structures import stack_maps
 
 
@@ -57,7 +57,14 @@ def collect_features(
     Raises:
         InputError: there is no such submodule, its output is no map, or the checkpoint holds other weights.
     """
-    model = MODELS.build(scoped(config.model))
+    with DefaultScope.overwrite_default_scope(config.get("default_scope")):
+        return _collect(config, checkpoint, feature, index, pictures)
+
+
+def _collect(
+    config: Config, checkpoint: str | Path | None, feature: str, index: Sequence[Step], pictures: int
+) -> Features:
+    model = MODELS.build(config.model)
     if checkpoint is not None:
         content = load_checkpoint(checkpoint)
         missing, _ = model.load_state_dict(content.get("state_dict", content), strict=False)

@@ -53,7 +53,8 @@ def draw_features(
     canvas = FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(named), squeeze=False)[0]
     for panel, (title, (maps, depth)) in zip(panels, named.items(), strict=True):
-        classes = reduce_classes(depth_classes(depth[:, 0], num_classes), maps.shape[-2:]).flatten()
+        size = (maps.shape[-2], maps.shape[-1])
+        classes = reduce_classes(depth_classes(depth[:, 0], num_classes), size).flatten()
         cells = torch.nn.functional.normalize(maps.float(), dim=1).permute(0, 2, 3, 1).flatten(0, 2)
         measured = np.flatnonzero((classes >= 0).numpy())
         chosen = np.random.default_rng(seed).permutation(measured)[:most]
@@ -61,8 +62,9 @@ def draw_features(
         # Class 0 is the farthest; colours run from near to far as in depth maps.
         colors = num_classes - classes[chosen].numpy()
         drawn = panel.scatter(*points.T, c=colors, cmap=DEPTH_COLORS, vmin=0, vmax=num_classes, s=6, linewidths=0)
-        panel.set(title=title, xticks=[], yticks=[])
-    bar = figure.colorbar(drawn, ax=panels, label="depth class", ticks=[0, num_classes])
+        panel.set_title(title, fontsize=10)
+        panel.set(xticks=[], yticks=[])
+    bar = figure.colorbar(drawn, ax=panels, label="depth class", ticks=[0, num_classes], pad=0.02, aspect=30)
     bar.ax.set_yticklabels(["near", "far"])
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

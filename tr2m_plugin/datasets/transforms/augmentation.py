@@ -122,6 +122,10 @@ class RandomFlipDepth(BaseTransform):
         return move(results, lambda array, _: np.ascontiguousarray(mmcv.imflip(array)))
 
 
+def _draw(limits: Sequence[float]) -> float:
+    return float(np.random.uniform(limits[0], limits[1]))
+
+
 @TRANSFORMS.register_module()
 class RandomColor(BaseTransform):
     """Changes gamma, brightness and the balance of colours, each by a random factor.
@@ -145,8 +149,8 @@ class RandomColor(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if np.random.rand() >= self.prob:
             return results
-        exponent, factor = np.random.uniform(*self.gamma), np.random.uniform(*self.brightness)
+        exponent, factor = _draw(self.gamma), _draw(self.brightness)
         values = (results["img"] / np.float32(255)) ** np.float32(exponent) * np.float32(factor)
-        values *= np.random.uniform(*self.color, size=3).astype(np.float32)
+        values *= np.array([_draw(self.color) for _ in range(3)], np.float32)
         results["img"] = (values.clip(0, 1) * 255).round().astype(np.uint8)
         return results

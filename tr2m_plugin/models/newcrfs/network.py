@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -125,7 +125,7 @@ class NeWCRFs(DepthEstimator):
         sizes, window = parse_version(version)
         self.max_depth = max_depth
         self.backbone = _encoder(sizes, window, drop_path_rate, pretrained)
-        widths = self.backbone.channels
+        widths: list[int] = self.backbone.channels
         self.pooling = PyramidPooling(widths[-1], sizes.pool_channels)
         # A level's potential is the coarser level's result, rearranged into four times as many pixels.
         potentials = [channels // 4 for channels in sizes.crf_channels[1:]] + [sizes.pool_channels]
@@ -154,7 +154,7 @@ class NeWCRFs(DepthEstimator):
         return self.max_depth * F.interpolate(share, scale_factor=4, mode="bilinear", align_corners=False)
 
 
-def _encoder(sizes: Sizes, window: int, drop_path_rate: float, pretrained: str | None) -> nn.Module:
+def _encoder(sizes: Sizes, window: int, drop_path_rate: float, pretrained: str | None) -> Any:
     transformers = require("transformers", "to build Swin encoders", "data")
     config = transformers.SwinConfig(
         embed_dim=sizes.embed_dim,
