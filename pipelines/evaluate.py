@@ -54,13 +54,12 @@ EXAMPLES = {
 
 def open_split(root: Path, split: str) -> Any:
     """The split's dataset with depth at its own size."""
-    from tr2m_plugin.registry import DATASETS
+    from tr2m_plugin.registry import DATASETS, scoped
 
     steps = [{"type": "LoadDepthInputs"}, {"type": "ResizeDepthInputs", "depth": False}, {"type": "PackDepthInputs"}]
     pipeline = [{**step, "type": f"tr2m_plugin.{step['type']}"} for step in steps]
-    return DATASETS.build(
-        {"type": "TableDataset", "data_root": str(root), "split": split, "pipeline": pipeline, "test_mode": True}
-    )
+    dataset = {"type": "TableDataset", "data_root": str(root), "split": split, "pipeline": pipeline, "test_mode": True}
+    return DATASETS.build(scoped(dataset))
 
 
 def fit_baselines(data: Any) -> dict[str, tuple[float, float]]:

@@ -21,7 +21,7 @@ STEPS = [{"type": "LoadDepthInputs", "text": "random"}, {"type": "ResizeDepthInp
 
 def build(root, **options):
     pipeline = [{**step, "type": f"tr2m_plugin.{step['type']}"} for step in STEPS]
-    return DATASETS.build({"type": "TableDataset", "data_root": str(root), "pipeline": pipeline, **options})
+    return DATASETS.build({"type": "tr2m_plugin.TableDataset", "data_root": str(root), "pipeline": pipeline, **options})
 
 
 @pytest.fixture

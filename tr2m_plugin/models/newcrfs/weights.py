@@ -54,14 +54,23 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name = original.removeprefix("module.")
         if name.endswith("relative_position_index"):
             continue
-        for pattern, replacement in RULES if name.startswith("backbone.") else DECODER_RULES:
+        if name.startswith("backbone."):
+            out.update(swin_names(name, value))
+            continue
+        for pattern, replacement in DECODER_RULES:
             name = re.sub(pattern, replacement, name)
-        if ".attn.qkv." in name:
-            for part, tensor in zip("qkv", value.chunk(3), strict=True):
-                out[name.replace(".attn.qkv.", f".attention.{part}_proj.")] = tensor
-        else:
-            out[name] = value
+        out[name] = value
     return out
+
+
+def swin_names(name: str, value: Tensor) -> dict[str, Tensor]:
+    """A tensor of the original Swin encoder under transformers' names: query, key and value apart."""
+    for pattern, replacement in RULES:
+        name = re.sub(pattern, replacement, name)
+    if ".attn.qkv." not in name:
+        return {name: value}
+    parts = zip("qkv", value.chunk(3), strict=True)
+    return {name.replace(".attn.qkv.", f".attention.{part}_proj."): tensor for part, tensor in parts}
 
 
 def load_newcrfs_weights(model: nn.Module, source: Mapping[str, Tensor] | str | os.PathLike) -> None:
