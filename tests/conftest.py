@@ -35,6 +35,10 @@ FEW_ITERATIONS = {
 }
 
 
+def pytest_addoption(parser):
+    parser.addoption("--rsa-folder", help="RSA's published folder `text`, all of which is then imported and exported")
+
+
 @pytest.fixture(autouse=True)
 def _two_threads():
     torch.set_num_threads(2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from tr2m_plugin.errors import InputError, require
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+CHUNK = 65536
+"""Rows that are written together."""
 
 INDEX: dict[str, str] = {
     "dataset": "string",  # name of the dataset
@@ -57,11 +61,14 @@ SCENES: dict[str, str] = {
 DESCRIPTIONS: dict[str, str] = {
     "dataset": "string",
     "sample_id": "string",
-    "source": "string",  # who says it: scene, objects, template, text_file, sentence, ...
+    "source": "string",  # who says it: llava-vicuna, llava-mistral, maskdino, template, rsa, scene, objects, ...
     "variant": "int32",  # counts a source's sentences from 0
     "text": "string",
     "model": "string",  # what made it
+    "revision": "string",  # of the model; null where it has none
+    "prompt": "string",  # that it answers; null where there was none
     "seed": "int64",
+    "flags": "string",  # what to know of it, such as cut, with commas between; null when nothing
 }
 """One row per sentence; the first row of a picture is the one used in evaluation."""
 
@@ -95,19 +102,27 @@ def write_table(path: str | os.PathLike, columns: Mapping[str, str], rows: Itera
     Args:
         path: file to write.
         columns: names and types, one of the dictionaries of this module.
-        rows: a value per column; missing ones become null.
+        rows: a value per column; missing ones become null. They are taken and written in chunks, so that an iterator
+            of any length needs little memory.
     """
     pa = require("pyarrow", "to write tables", "data")
-    _write(path, pa.Table.from_pylist(list(rows), schema=_schema(columns)))
+    schema, remaining = _schema(columns), iter(rows)
+    chunks = iter(lambda: list(islice(remaining, CHUNK)), [])
+    _write(path, schema, (pa.Table.from_pylist(chunk, schema=schema) for chunk in chunks))
 
 
-def _write(path: str | os.PathLike, table: pa.Table) -> None:
+def _write(path: str | os.PathLike, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     pq = require("pyarrow.parquet", "to write tables", "data")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    pq.write_table(table, partial)
-    os.replace(partial, target)
+    try:
+        with pq.ParquetWriter(partial, schema) as writer:
+            for table in tables:
+                writer.write_table(table)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_table(path: str | os.PathLike, columns: Iterable[str]) -> list[dict[str, Any]]:
@@ -138,7 +153,8 @@ def write_text_features(path: str | os.PathLike, texts: Sequence[str], features:
     pa = require("pyarrow", "to write tables", "data")
     offsets = np.arange(0, features.size + 1, features.shape[1], dtype=np.int32)
     lists = pa.ListArray.from_arrays(offsets, np.ascontiguousarray(features, np.float32).reshape(-1))
-    _write(path, pa.table([pa.array(texts, pa.string()), lists], schema=_schema(TEXT_FEATURES)))
+    schema = _schema(TEXT_FEATURES)
+    _write(path, schema, [pa.table([pa.array(texts, pa.string()), lists], schema=schema)])
 
 
 def read_text_features(path: str | os.PathLike) -> tuple[dict[str, int], np.ndarray]:

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tr2m_plugin.errors import InputError
+
+SEGMENTS = {
+    "cecum": "cecum",
+    "desc": "descending colon",
+    "sigmoid": "sigmoid colon",
+    "trans": "transcending colon",
+}
+"""C3VD's segments by the beginning of a sequence's name, in the words of the release."""
+
+TEXTURES = ("one", "two", "three", "four")
+SIMCOL = "The image shows a medical scene of a cecum with texture type one."
+"""The release's sentence for every frame of SimCol3D."""
+
 
 def colon_sentence(segment: str, texture: str) -> str:
     """The paper's sentence for a frame of C3VD.
@@ -14,3 +32,53 @@ def colon_sentence(segment: str, texture: str) -> str:
         "The image shows a medical scene of {segment} with texture type {texture}." (paper, Figure 6).
     """
     return f"The image shows a medical scene of {segment} with texture type {texture}."
+
+
+def sequence_sentence(sequence: str) -> str:
+    """The sentence for a frame of a C3VD sequence, such as `desc_t4_a_p2`, or of a path that holds its name.
+
+    Raises:
+        InputError: no part of it is a sequence's name.
+    """
+    for part in re.split(r"[/\\]", sequence):
+        match = re.match(r"(cecum|desc|sigmoid|trans)[a-z]*_t([1-4])_", f"{part}_", re.IGNORECASE)
+        if match:
+            return colon_sentence(SEGMENTS[match[1].lower()], TEXTURES[int(match[2]) - 1])
+    raise InputError(
+        f"{sequence!r} names no sequence of C3VD: SEGMENT_tTEXTURE_VIEW, SEGMENT one of {', '.join(SEGMENTS)} and "
+        "TEXTURE 1 to 4"
+    )
+
+
+class ColonTemplate:
+    """Describes frames of colonoscopy by the name of their sequence.
+
+    Args:
+        dataset: `c3vd`, whose sample ids hold the sequence, or `simcol`, whose frames all have one sentence. Default:
+            c3vd.
+
+    Raises:
+        InputError: another dataset.
+    """
+
+    def __init__(self, dataset: str = "c3vd") -> None:
+        if dataset not in ("c3vd", "simcol"):
+            raise InputError(f"ColonTemplate knows the datasets c3vd and simcol, not {dataset!r}")
+        self.dataset = dataset
+
+    def describe(self, images: Sequence[Any], ids: Sequence[str]) -> list[dict[str, Any]]:
+        """One row per frame; the pictures are not looked at.
+
+        Raises:
+            InputError: an id holds no sequence's name.
+        """
+        return [
+            {
+                "sample_id": sample,
+                "source": "template",
+                "variant": 0,
+                "text": SIMCOL if self.dataset == "simcol" else sequence_sentence(sample),
+                "model": "ColonTemplate",
+            }
+            for sample in ids
+        ]

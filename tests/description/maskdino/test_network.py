@@ -138,9 +138,7 @@ def test_what_does_not_fit_is_named(data, tmp_path):
     torch.save({"model": state}, tmp_path / "maskdino.pth")
     assert MaskDino.from_original(tmp_path / "maskdino.pth").sizes.classes == 133
     torch.save({"model": {k: v for k, v in state.items() if "mask_features" not in k}}, tmp_path / "part.pth")
-    with pytest.raises(
-        InputError, match=r"part.pth is no MaskDINO checkpoint.*lacks pixel_decoder\.mask_features"
-    ):
+    with pytest.raises(InputError, match=r"part.pth is no MaskDINO checkpoint.*lacks pixel_decoder\.mask_features"):
         MaskDino.from_original(tmp_path / "part.pth")
     fewer = {k: v for k, v in state.items() if "decoder_norm.bias" not in k}
     with pytest.raises(InputError, match=r"1 tensors are missing \(predictor.decoder_norm.bias\)"):

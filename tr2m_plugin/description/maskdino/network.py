@@ -137,7 +137,7 @@ class PixelDecoder(nn.Module):
             maps, positions = further[::-1] + near, further_positions + near_positions
         shapes = [(t.shape[-2], t.shape[-1]) for t in maps]
         x = torch.cat([t.flatten(2).transpose(1, 2) for t in maps], 1)
-        position = torch.cat([grid_encoding(*size, x.shape[-1], x.device) for size in positions], 1)
+        position = torch.cat([grid_encoding(h, w, x.shape[-1], x.device) for h, w in positions], 1)
         lengths = torch.tensor([h * w for h, w in shapes], device=x.device)
         position = position + self.level_embed.repeat_interleave(lengths, 0)
         centres = torch.cat([pixel_centres(*size, x.device) for size in shapes])[None]

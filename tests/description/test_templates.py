@@ -1,0 +1,34 @@
+import pytest
+
+from tr2m_plugin.description import ColonTemplate
+from tr2m_plugin.description.templates import sequence_sentence
+from tr2m_plugin.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("sequence", "segment", "texture"),
+    [
+        ("cecum_t1_a", "cecum", "one"),
+        ("desc_t4_a_p2", "descending colon", "four"),
+        ("c3vd/sigmoid_t3_a/0012_color", "sigmoid colon", "three"),
+        ("trans_t2_b/rgb/0000", "transcending colon", "two"),
+    ],
+)
+def test_sentences_of_sequences(sequence, segment, texture):
+    expected = f"The image shows a medical scene of {segment} with texture type {texture}."
+    assert sequence_sentence(sequence) == expected
+
+
+@pytest.mark.parametrize("sequence", ["cecum", "rectum_t1_a", "cecum_t5_a", "mycecum_t1_a", ""])
+def test_what_is_no_sequence_is_named(sequence):
+    with pytest.raises(InputError, match="names no sequence of C3VD"):
+        sequence_sentence(sequence)
+
+
+def test_rows():
+    (row,) = ColonTemplate().describe([None], ["cecum_t2_b/0001"])
+    assert (row["sample_id"], row["source"], row["variant"]) == ("cecum_t2_b/0001", "template", 0)
+    rows = ColonTemplate("simcol").describe([None] * 2, ["a", "b"])
+    assert {row["text"] for row in rows} == {"The image shows a medical scene of a cecum with texture type one."}
+    with pytest.raises(InputError, match="c3vd and simcol"):
+        ColonTemplate("kitti")

@@ -1,0 +1,141 @@
+"""The captions and object lists that RSA published, read and written as they are (Adonis-galaxy/RSA, folder text).
+
+`text_all/DATASET/SPLIT/SAMPLE.txt` holds fifteen sentences: five of LLaVA v1.6 Mistral, five of Vicuna and five object
+lists. `seg_txt_panoptic/DATASET/SPLIT/SAMPLE.txt` holds a label and an area on each line, for every object that
+MaskDINO found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tr2m_plugin.description.prompts import PROMPTS
+from tr2m_plugin.errors import InputError
+
+TEXTS, LISTS = "text_all", "seg_txt_panoptic"
+LINES = 15
+SOURCES = ("llava-mistral", "llava-vicuna", "object list")
+"""What five lines each come from, in their order."""
+
+
+def rsa_line(number: int) -> dict[str, Any]:
+    """What is known of a file's line, counted from 0: source, variant, model and prompt.
+
+    Which prompt a line answers is not documented; the order of the prompts in the paper's Figure 6 fits the texts.
+    """
+    maker = SOURCES[number // 5]
+    prompt = None if maker == "object list" else PROMPTS[number % 5]
+    return {"source": "rsa", "variant": number, "model": maker, "prompt": prompt}
+
+
+def read_lines(path: Path) -> list[str]:
+    """A text file's lines.
+
+    Raises:
+        InputError: it is missing or not UTF-8.
+    """
+    try:
+        content = path.read_bytes().decode("utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a UTF-8 text file: {error}") from error
+    # Not splitlines: sentences may hold other characters that it takes for line ends.
+    lines = content.replace("\r\n", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _files(folder: str | os.PathLike, kind: str) -> Iterator[tuple[Path, dict[str, str]]]:
+    root = Path(folder)
+    base = root / kind if (root / kind).is_dir() else root
+    if base.name != kind:
+        raise InputError(f"{root} has no folder {kind}: give RSA's folder `text`")
+    found = False
+    for where, folders, names in os.walk(base):
+        folders.sort()
+        parts = Path(where).relative_to(base).parts
+        for name in sorted(names):
+            if name.endswith(".txt") and len(parts) >= 2:
+                found = True
+                sample = "/".join((*parts[2:], name.removesuffix(".txt")))
+                yield Path(where, name), {"dataset": parts[0], "split": parts[1], "sample_id": sample}
+    if not found:
+        raise InputError(f"{base} holds no DATASET/SPLIT/SAMPLE.txt")
+
+
+def read_rsa(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
+    """Rows of the table of descriptions, with `split` besides, one file after another.
+
+    Args:
+        folder: which holds `text_all`.
+
+    Raises:
+        InputError: the folder holds no such files, or one has not fifteen lines; the message names it.
+    """
+    for path, key in _files(folder, TEXTS):
+        lines = read_lines(path)
+        if len(lines) != LINES:
+            raise InputError(f"{path} has {len(lines)} lines, not {LINES}: RSA's have five sentences of each source")
+        for number, text in enumerate(lines):
+            yield {**key, **rsa_line(number), "text": text}
+
+
+def read_rsa_objects(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
+    """Rows of the table of objects, with `split` besides; a file without objects gives one row without a label.
+
+    Args:
+        folder: which holds `seg_txt_panoptic`.
+
+    Raises:
+        InputError: the folder holds no such files, or a line is no label and area; the message names the file.
+    """
+    for path, key in _files(folder, LISTS):
+        lines = read_lines(path)
+        for number, line in enumerate(lines, 1):
+            label, _, area = line.rpartition(" ")
+            try:
+                yield {**key, "label": label, "area": float(area)}
+            except ValueError as error:
+                raise InputError(f"{path}, line {number}: {line!r} is no label and area") from error
+        if not lines:
+            yield {**key, "label": None, "area": None}
+
+
+def write_rsa(folder: str | os.PathLike, rows: Iterable[dict[str, Any]]) -> int:
+    """Writes rows of either kind as RSA's files, byte for byte as they were read.
+
+    Args:
+        folder: to write `text_all` or `seg_txt_panoptic` into.
+        rows: of `read_rsa` or `read_rsa_objects`, a picture's after each other.
+
+    Returns:
+        The number of files.
+    """
+    lines: dict[Path, list[str]] = defaultdict(list)
+    written: set[Path] = set()
+
+    def flush() -> None:
+        for path, content in lines.items():
+            if path in written:
+                raise InputError(f"rows of {path} do not follow each other: sort them by picture")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes("".join(f"{line}\n" for line in content).encode())
+            written.add(path)
+        lines.clear()
+
+    for row in rows:
+        kind = TEXTS if "text" in row else LISTS
+        path = Path(folder, kind, row["dataset"], row["split"], f"{row['sample_id']}.txt")
+        if path not in lines:
+            flush()
+        content = lines[path]
+        if "text" in row:
+            content.append(row["text"])
+        elif row["label"] is not None:
+            content.append(f"{row['label']} {row['area']!r}")
+    flush()
+    return len(written)
