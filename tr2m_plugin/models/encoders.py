@@ -51,7 +51,7 @@ def load_pretrained(class_name: str, pretrained: str, **kwargs: Any) -> Any:
     try:
         with _quiet(transformers):
             return getattr(transformers, class_name).from_pretrained(source, trust_remote_code=False, **kwargs)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(
             f"no {class_name} found at {pretrained!r}: give a folder saved by save_pretrained, or fetch it once with "
             f"`hf download {pretrained}` where there is a network ({str(error).splitlines()[0]})"
