@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.description.maskdino.attention import POINTS
 from tr2m_plugin.description.maskdino.network import BoxInit, MaskDino, Sizes
 from tr2m_plugin.errors import InputError, require
-from tr2m_plugin.models.newcrfs.weights import swin_names
+from tr2m_plugin.models.original import load_exactly, read_original, swin_names
 
 UNUSED = re.compile(
     r"^criterion\.|relative_position_index$|(^|\.)bbox_embed\.\d|\.decoder\.norm\.|\.label_enc\.|num_batches_tracked$"
@@ -134,15 +133,8 @@ def _swin(state: Mapping[str, Tensor]) -> tuple[nn.Module, tuple[int, ...]]:
 
 def build(source: Mapping[str, Tensor] | str | os.PathLike, num_queries: int, box_init: BoxInit) -> MaskDino:
     """See `MaskDino.from_original`."""
-    content: Mapping[str, Any]
-    if isinstance(source, Mapping):
-        where, content = "the state dict", source
-    else:
-        where, content = os.fspath(source), load_checkpoint(source)
-    for key in ("model", "state_dict"):
-        inner = content.get(key)
-        content = inner if isinstance(inner, Mapping) else content
-    state = convert({name: torch.as_tensor(value) for name, value in content.items() if hasattr(value, "shape")})
+    where, content = read_original(source)
+    state = convert(content)
     resnet = "backbone.embedder.embedder.convolution.weight" in state
     try:
         encoder, channels = _resnet(state) if resnet else _swin(state)
@@ -150,16 +142,5 @@ def build(source: Mapping[str, Tensor] | str | os.PathLike, num_queries: int, bo
     except KeyError as error:
         raise InputError(f"{where} is no MaskDINO checkpoint on ResNet or Swin: it lacks {error.args[0]}") from error
     model = MaskDino(encoder, sizes, num_queries, box_init)
-    own = model.state_dict()
-    missing = sorted(k for k in own if k not in state and not k.endswith("num_batches_tracked"))
-    left_over = sorted(k for k in state if k not in own)
-    shapes = [k for k, v in state.items() if k in own and v.shape != own[k].shape]
-    problems = [
-        f"{len(names)} tensors {what} ({', '.join(names[:3])})"
-        for names, what in ((missing, "are missing"), (left_over, "are left over"), (shapes, "have another shape"))
-        if names
-    ]
-    if problems:
-        raise InputError(f"{where} does not fit: {'; '.join(problems)}")
-    model.load_state_dict(state, strict=False)
+    load_exactly(model, state, where, lambda name: name.endswith("num_batches_tracked"))
     return model
