@@ -13,6 +13,9 @@ import numpy as np
 
 from pipelines.mini_world.captions import colon_sentences, scene_sentences, toy_labels
 from pipelines.params import Stage, run_stage
+from pipelines.relative_depth import picture_stamp, weights_digest
+from pipelines.sharded import TABLES, Settings, run_sharded, shard_errors
+from tr2m_plugin.datasets.arrays import read_sound_image
 from tr2m_plugin.datasets.tables import (
     DESCRIPTIONS,
     INDEX,
@@ -22,8 +25,11 @@ from tr2m_plugin.datasets.tables import (
     sample_key,
     write_table,
 )
+from tr2m_plugin.description import ColonTemplate
 from tr2m_plugin.description.object_list import object_sentences
+from tr2m_plugin.description.rsa import read_lines
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.tools.describe import make_describer
 
 Sentences = Iterable[tuple[str, int, str]]
 """Source, variant and text."""
@@ -120,36 +126,176 @@ class Sentence:
         return [("sentence", 0, self.text)]
 
 
-DESCRIBERS = {"SceneGraph": SceneGraph, "TextFiles": TextFiles, "Sentence": Sentence}
-"""Describers by type; each takes the profile's folder and its options."""
+class ColonTemplates:
+    """The paper's template for frames of colonoscopy, by the name of their sequence.
+
+    Args:
+        root: the profile's folder.
+        dataset: see `tr2m_plugin.description.ColonTemplate`. Default: c3vd.
+    """
+
+    def __init__(self, root: Path, dataset: str = "c3vd") -> None:
+        self.template = ColonTemplate(dataset)
+
+    def describe(self, row: dict[str, Any]) -> Sentences:
+        """The sentence."""
+        return [("template", 0, self.template.describe([None], [row["sample_id"]])[0]["text"])]
+
+
+class RSA:
+    """RSA's published sentences, fifteen for each picture of NYUv2, KITTI and VOID.
+
+    Args:
+        root: the profile's folder.
+        folder: RSA's folder `text`, which holds `text_all`.
+    """
+
+    def __init__(self, root: Path, folder: str) -> None:
+        self.folder = Path(os.path.expanduser(folder)) / "text_all"
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is not a folder: give RSA's folder `text`")
+
+    def describe(self, row: dict[str, Any]) -> Sentences:
+        """The file's lines."""
+        split = "train" if row["split"] == "train" else "test"
+        path = self.folder / row["dataset"] / split / f"{row['sample_id']}.txt"
+        return [("rsa", number, text) for number, text in enumerate(read_lines(path))]
+
+
+DESCRIBERS = {
+    "SceneGraph": SceneGraph,
+    "TextFiles": TextFiles,
+    "Sentence": Sentence,
+    "ColonTemplate": ColonTemplates,
+    "RSA": RSA,
+}
+"""Describers that look at no picture, by type; each takes the profile's folder and its options."""
+
+NETWORKS = ("Llava", "MaskDino", "Transformers")
+"""Describers that do, by type; see `tr2m_plugin.tools.describe.make_describer`."""
+
+
+class DescribeProcessor:
+    """Pictures in, rows of the table of descriptions out.
+
+    Args:
+        kind: one of `NETWORKS`.
+        options: of the describer.
+        root: folder that the index's references are relative to.
+        device: torch device.
+    """
+
+    def __init__(self, kind: str, options: dict[str, Any], root: str, device: str) -> None:
+        self.describer = make_describer(kind, options, device)
+        self.root = Path(root)
+
+    def load(self, row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
+        """A row and its picture."""
+        source = row["image"]
+        return row, read_sound_image(source if Path(source).is_absolute() else str(self.root / source))
+
+    def compute(self, items: list[tuple[dict[str, Any], np.ndarray]]) -> list[list[dict[str, Any]]]:
+        """The rows of each picture."""
+        made: dict[str, list[dict[str, Any]]] = {sample_key(row): [] for row, _ in items}
+        for line in self.describer.describe([image for _, image in items], list(made)):
+            made[line["sample_id"]].append(line)
+        return [
+            [{**line, "dataset": row["dataset"], "sample_id": row["sample_id"]} for line in made[sample_key(row)]]
+            for row, _ in items
+        ]
+
+
+def run_network(
+    kind: str, name: str, options: dict[str, Any], rows: list[dict[str, Any]], run: Stage
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """Rows that a network makes of pictures, as a resumable Ray job, and the keys of pictures that failed."""
+    try:
+        settings = Settings(**(run.params.get("engine") or {}))
+    except TypeError as error:
+        raise InputError(f"describe.engine: {error}") from error
+    weights = options.get("model") or options.get("weights") or ""
+    shards = run_sharded(
+        f"describe {name}",
+        [picture_stamp(row, run.root) for row in rows],
+        DescribeProcessor,
+        {"kind": kind, "options": options, "root": str(run.root.resolve())},
+        [kind, options, weights_digest(weights) if weights else ""],
+        run.root / "described" / name,
+        settings,
+        TABLES,
+    )
+    failed = {sample_key(error) for shard in shards for error in shard_errors(shard)}
+    return [line for shard in shards for line in read_table(shard, DESCRIPTIONS)], failed
 
 
 def stage(run: Stage) -> None:
     """Describes every picture with every describer that its dataset names, or with the default ones."""
     rows = read_table(run.root / "index.parquet", INDEX)
+    # DVC wants the folder of shards there, also without a network.
+    (run.root / "described").mkdir(exist_ok=True)
     out: list[dict[str, Any]] = []
-    for entry in run.params.get("describers") or []:
+    unreadable: set[str] = set()
+    for number, entry in enumerate(run.params.get("describers") or []):
         options = dict(entry)
         kind, datasets = options.pop("type", None), options.pop("datasets", None)
-        if kind not in DESCRIBERS:
-            raise InputError(f"describe.describers: type must be one of {', '.join(DESCRIBERS)}, not {kind!r}")
-        try:
-            describer = DESCRIBERS[kind](run.root, **options)
-        except TypeError as error:
-            raise InputError(f"{kind}: {error}") from error
-        for row in rows:
-            if datasets and row["dataset"] not in datasets:
-                continue
-            key = {"dataset": row["dataset"], "sample_id": row["sample_id"]}
-            seed = options.get("seed", 0)
-            for source, variant, text in describer.describe(row):
-                out.append({**key, "source": source, "variant": variant, "text": text, "model": kind, "seed": seed})
-    described = {sample_key(row) for row in out}
-    missing = [sample_key(row) for row in rows if sample_key(row) not in described]
-    if missing:
-        raise InputError(f"{len(missing)} of {len(rows)} pictures have no description, such as {missing[0]}")
+        chosen = [row for row in rows if not datasets or row["dataset"] in datasets]
+        if kind in NETWORKS:
+            name = options.pop("name", None) or f"{number}-{kind.lower()}"
+            lines, failed = run_network(kind, name, options, chosen, run)
+            out += lines
+            unreadable |= failed
+        elif kind in DESCRIBERS:
+            out += _texts(kind, options, chosen, run.root)
+        else:
+            known = ", ".join([*DESCRIBERS, *NETWORKS])
+            raise InputError(f"describe.describers: type must be one of {known}, not {kind!r}")
+    _complete(rows, out, unreadable, run.params.get("default"))
     write_table(run.root / "descriptions.parquet", DESCRIPTIONS, out)
     print(f"describe: {len(out)} sentences for {len(rows)} pictures")
+
+
+def _texts(kind: str, options: dict[str, Any], rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
+    try:
+        describer = DESCRIBERS[kind](root, **options)
+    except TypeError as error:
+        raise InputError(f"{kind}: {error}") from error
+    known = {"model": kind, "seed": options.get("seed", 0)}
+    return [
+        {
+            "dataset": row["dataset"],
+            "sample_id": row["sample_id"],
+            "source": source,
+            "variant": variant,
+            "text": text,
+            **known,
+        }
+        for row in rows
+        for source, variant, text in describer.describe(row)
+    ]
+
+
+def _complete(rows: list[dict[str, Any]], out: list[dict[str, Any]], unreadable: set[str], default: str | None) -> None:
+    """Gives pictures without a sentence the default one; without one they are an error unless they cannot be read."""
+    described = {sample_key(row) for row in out}
+    missing = [row for row in rows if sample_key(row) not in described]
+    if default:
+        out += [
+            {
+                "dataset": row["dataset"],
+                "sample_id": row["sample_id"],
+                "source": "default",
+                "variant": 0,
+                "text": default,
+            }
+            for row in missing
+        ]
+        return
+    names = [sample_key(row) for row in missing if sample_key(row) not in unreadable]
+    if names:
+        some = ", ".join(names[:3])
+        raise InputError(
+            f"{len(names)} of {len(rows)} pictures have no description, such as {some}; describe.default gives them one"
+        )
 
 
 if __name__ == "__main__":

@@ -55,8 +55,10 @@ class RelativeDepthProcessor:
 
 
 def weights_digest(pretrained: str) -> str:
-    """A hash of a local network's files; a hub id stands for itself, with its revision."""
+    """A hash of a local network's files; a single file is its name and size, and a hub id stands for itself."""
     folder = Path(resolve_pretrained(pretrained))
+    if folder.is_file():
+        return f"{folder.name} {folder.stat().st_size}"
     if not folder.is_dir():
         return pretrained
     return digest_files(sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors")))

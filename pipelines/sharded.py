@@ -1,4 +1,4 @@
-"""The Ray engine of the expensive stages: rows in, array shards out, resumable and safe to kill.
+"""The Ray engine of the expensive stages: rows in, shards of arrays or of table rows out, resumable and safe to kill.
 
 Rows are divided into shards whose file names carry a hash of the settings and of their rows. A finished shard is
 renamed into place and never computed again; a run does only what is missing. A row that fails becomes an entry in
@@ -17,17 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pipelines.params import digest
 from tr2m_plugin.datasets.arrays import open_shard, write_shard
-from tr2m_plugin.datasets.tables import ERRORS, sample_key, write_table
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, read_metadata, sample_key, write_table
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 
 Row = dict[str, Any]
+ARRAYS, TABLES = ".safetensors", ".parquet"
+"""What shards are: an array per row, or rows of the table of descriptions."""
 
 
 class Processor(Protocol):
@@ -36,8 +37,8 @@ class Processor(Protocol):
     def load(self, row: Row) -> Any:
         """Reads one row's picture; runs in threads, ahead of the network."""
 
-    def compute(self, items: list[Any]) -> list[np.ndarray]:
-        """Runs the network on a batch; one array per item."""
+    def compute(self, items: list[Any]) -> list[Any]:
+        """Runs the network on a batch; per item an array, or the rows of the table of descriptions that it makes."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,19 @@ class Shard:
     rows: tuple[Row, ...]
 
 
-def plan_shards(rows: Sequence[Row], shard_size: int, fingerprint: Any) -> list[Shard]:
+def plan_shards(rows: Sequence[Row], shard_size: int, fingerprint: Any, suffix: str = ARRAYS) -> list[Shard]:
     """Divides rows into shards named by number and by a hash of their rows and the fingerprint.
 
     Args:
         rows: rows with `dataset` and `sample_id`, in a stable order.
         shard_size: rows per shard.
         fingerprint: everything else the result depends on, as JSON can hold it.
+        suffix: ARRAYS or TABLES. Default: ARRAYS.
     """
     shards = []
     for number, start in enumerate(range(0, len(rows), shard_size)):
         part = tuple(rows[start : start + shard_size])
-        shards.append(Shard(f"{number:05d}-{digest([fingerprint, part])}.safetensors", part))
+        shards.append(Shard(f"{number:05d}-{digest([fingerprint, part])}{suffix}", part))
     return shards
 
 
@@ -93,7 +95,7 @@ def process_shard(processor: Processor, shard: Shard, folder: Path, batch_size: 
     Returns:
         How many rows succeeded and how many failed.
     """
-    arrays: dict[str, np.ndarray] = {}
+    results: dict[str, Any] = {}
     errors: list[Row] = []
 
     def load(row: Row) -> Any:
@@ -116,9 +118,16 @@ def process_shard(processor: Processor, shard: Shard, folder: Path, batch_size: 
                 if isinstance(result, Exception):
                     fail(row, result)
                 else:
-                    arrays[sample_key(row)] = result
-    write_shard(folder / shard.name, arrays, {"errors": json.dumps(errors)})
-    return len(arrays), len(errors)
+                    results[sample_key(row)] = result
+    _write(folder / shard.name, results, {"errors": json.dumps(errors)})
+    return len(results), len(errors)
+
+
+def _write(path: Path, results: dict[str, Any], metadata: dict[str, str]) -> None:
+    if path.suffix == ARRAYS:
+        write_shard(path, results, metadata)
+    else:
+        write_table(path, DESCRIPTIONS, (row for rows in results.values() for row in rows), metadata)
 
 
 def _batches(pairs: Iterator[tuple[Row, Any]], size: int) -> Iterator[list[tuple[Row, Any]]]:
@@ -156,11 +165,13 @@ def run_sharded(
     fingerprint: Any,
     folder: Path,
     settings: Settings,
-) -> None:
+    suffix: str = ARRAYS,
+) -> list[Path]:
     """Brings a folder of shards up to date with its rows.
 
-    Writes `folder/*.safetensors`, one array per row named `dataset/sample_id`, and `folder/errors.parquet`. Shards of
-    other settings or rows are removed once all of these are there. A second run on the same folder waits for the first.
+    Writes `folder/*.safetensors`, one array per row named `dataset/sample_id`, or `folder/*.parquet`, rows of the table
+    of descriptions; and `folder/errors.parquet`. Shards of other settings or rows are removed once all of these are
+    there. A second run on the same folder waits for the first.
 
     Args:
         name: of the stage, for messages.
@@ -170,6 +181,10 @@ def run_sharded(
         fingerprint: everything beside the rows that the arrays depend on.
         folder: of the shards.
         settings: how to divide the work.
+        suffix: ARRAYS or TABLES, what the processor makes. Default: ARRAYS.
+
+    Returns:
+        The shards, in the order of the rows.
 
     Raises:
         InputError: more rows failed than `max_error_share` allows. The shards are complete nevertheless.
@@ -182,7 +197,7 @@ def run_sharded(
         print(f"{name}: another run is writing {folder}; waiting for it", file=sys.stderr)
         lock.acquire()
     with lock:
-        shards = plan_shards(rows, settings.shard_size, fingerprint)
+        shards = plan_shards(rows, settings.shard_size, fingerprint, suffix)
         missing = [shard for shard in shards if not (folder / shard.name).is_file()]
         total, open_rows = len(rows), sum(len(shard.rows) for shard in missing)
         print(f"{name}: {total} rows in {len(shards)} shards, {open_rows} rows in {len(missing)} shards to do")
@@ -197,11 +212,13 @@ def run_sharded(
             print(f"{name}: {error['dataset']}/{error['sample_id']}: {error['reason']}", file=sys.stderr)
         if len(errors) > settings.max_error_share * total:
             raise InputError(f"{len(errors)} of {total} rows failed; {folder / 'errors.parquet'} says why")
+    return [folder / shard.name for shard in shards]
 
 
 def shard_errors(path: Path) -> list[Row]:
     """The failed rows that a shard's metadata lists."""
-    return json.loads((open_shard(path).metadata() or {}).get("errors", "[]"))
+    metadata = read_metadata(path) if path.suffix == TABLES else open_shard(path).metadata() or {}
+    return json.loads(metadata.get("errors", "[]"))
 
 
 def _interval() -> float:
@@ -209,9 +226,9 @@ def _interval() -> float:
 
 
 def _tidy(folder: Path, shards: Sequence[Shard]) -> None:
-    wanted = {shard.name for shard in shards}
+    wanted = {"errors.parquet", *(shard.name for shard in shards)}
     for path in folder.iterdir():
-        stale = path.suffix == ".safetensors" and path.name not in wanted
+        stale = path.suffix in (ARRAYS, TABLES) and path.name not in wanted
         if stale or path.name.endswith(".partial"):
             path.unlink()
 

@@ -69,6 +69,44 @@ def _add_convert(commands: Any) -> None:
     convert.set_defaults(run=_convert)
 
 
+def _describe(args: argparse.Namespace) -> int:
+    from tr2m_plugin.tools.describe import describe_pictures
+
+    written, errors = describe_pictures(args.pictures, args.out, args.describer, args.options, args.device)
+    print(f"{args.out}: {written} sentences")
+    for name, reason in errors[:5]:
+        print(f"tr2m: {name}: {reason}", file=sys.stderr)
+    if errors:
+        print(f"tr2m: {len(errors)} pictures failed", file=sys.stderr)
+    return 2 if errors else 0
+
+
+def _add_describe(commands: Any) -> None:
+    describe = commands.add_parser(
+        "describe",
+        help="sentences about pictures, as a table",
+        description="Describes pictures or folders of pictures and writes the table of descriptions. For many pictures "
+        "on many processors use the pipeline's stage `describe`, which goes on after an interruption.",
+    )
+    describe.add_argument("pictures", nargs="+", help="pictures or folders of pictures")
+    describe.add_argument("--out", "-o", type=Path, default=Path("descriptions.parquet"), help="Parquet file to write")
+    describe.add_argument(
+        "--describer",
+        choices=["llava-vicuna", "llava-mistral", "maskdino", "transformers"],
+        default="llava-vicuna",
+        help="(default: llava-vicuna)",
+    )
+    describe.add_argument(
+        "--options",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="such as model=FOLDER sample=true",
+    )
+    describe.add_argument("--device", default="auto", help="torch device (default: auto)")
+    describe.set_defaults(run=_describe)
+
+
 def _features(args: argparse.Namespace) -> int:
     from tr2m_plugin.inference.outputs import write_png
     from tr2m_plugin.tools.features import collect_features, hooked
@@ -143,6 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict)
     _add_convert(commands)
     _add_features(commands)
+    _add_describe(commands)
     return parser
 
 

@@ -82,3 +82,25 @@ def test_pictures_without_sentence_and_relative_depth(row):
 def test_a_given_size_takes_relative_depth_along(row):
     out = ResizeDepthInputs(size=(16, 24))(LoadDepthInputs()(dict(row)))
     assert out["relative"].shape == out["gt_depth"].shape == out["img"].shape[:2] == (16, 24)
+
+
+def test_sentences_are_drawn_by_the_weights_of_their_sources(row):
+    row.update(texts=["one", "two", "three"], text_sources=["a", "a", "b"], text_features=np.eye(3).tolist())
+    np.random.seed(0)
+
+    def share(**weights):
+        loader = LoadDepthInputs(text="random", weights=weights)
+        drawn = [loader(dict(row))["text"] for _ in range(600)]
+        return [drawn.count(text) / 600 for text in ("one", "two", "three")]
+
+    np.testing.assert_allclose(share(), [1 / 3] * 3, atol=0.07)
+    np.testing.assert_allclose(share(b=2), [0.25, 0.25, 0.5], atol=0.07)
+    assert share(b=0)[2] == 0
+    np.testing.assert_allclose(share(a=0, b=0), [1 / 3] * 3, atol=0.07)
+
+
+def test_evaluation_takes_the_first_sentence_of_a_source(row):
+    row.update(texts=["one", "two", "three"], text_sources=["a", "b", "b"], text_features=np.eye(3).tolist())
+    assert LoadDepthInputs(source="b")(dict(row))["text"] == "two"
+    assert LoadDepthInputs(source="c")(dict(row))["text"] == "one"
+    assert LoadDepthInputs()(dict(row))["text"] == "one"

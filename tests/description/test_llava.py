@@ -3,11 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from tiny_llava import save_llava
 
 from tr2m_plugin.datasets.tables import DESCRIPTIONS
 from tr2m_plugin.description.llava import CHAT, LlavaDescriber, clean_answer
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.errors import InputError
+
+
+@pytest.fixture(scope="module", params=["vicuna", "mistral"])
+def llava(request, tmp_path_factory):
+    """Folder of a tiny model, and its family."""
+    folder = tmp_path_factory.mktemp(f"llava_{request.param}")
+    save_llava(folder, request.param)
+    return str(folder), request.param
+
 
 SIZES = [(40, 60), (70, 30), (56, 56), (20, 90)]
 

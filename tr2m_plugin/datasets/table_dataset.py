@@ -70,7 +70,7 @@ class TableDataset(BaseDataset):
             raise InputError(f"{self.ann_file} lists no picture{wanted} in the split {self.split!r}")
         relative = self._arrays(rows, root, self.relative_depth, "relative depth")
         tokens = self._arrays(rows, root, self.image_features, "image features")
-        texts, text_rows = self._texts(rows, root) if self.text else ({}, {})
+        texts, sources, text_rows = self._texts(rows, root) if self.text else ({}, {}, {})
         return [
             {
                 **row,
@@ -79,6 +79,7 @@ class TableDataset(BaseDataset):
                 "relative_depth": relative.get(sample_key(row)),
                 "image_features": tokens.get(sample_key(row)),
                 "texts": texts.get(sample_key(row)),
+                "text_sources": sources.get(sample_key(row)),
                 "text_rows": [text_rows[text] for text in texts.get(sample_key(row), ())],
             }
             for row in rows
@@ -110,11 +111,15 @@ class TableDataset(BaseDataset):
         self._require(rows, found, what, root / folder)
         return found
 
-    def _texts(self, rows: Sequence[dict], root: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
-        """The sentences of every picture, and the row of each sentence in `self._text_features`."""
+    def _texts(
+        self, rows: Sequence[dict], root: Path
+    ) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, int]]:
+        """The sentences of every picture, their sources, and the row of each sentence in `self._text_features`."""
         texts: dict[str, list[str]] = defaultdict(list)
-        for line in read_table(root / "descriptions.parquet", ("dataset", "sample_id", "text")):
+        sources: dict[str, list[str]] = defaultdict(list)
+        for line in read_table(root / "descriptions.parquet", ("dataset", "sample_id", "source", "text")):
             texts[sample_key(line)].append(line["text"])
+            sources[sample_key(line)].append(line["source"])
         # One array for all: every picture has several sentences of many numbers.
         text_rows, self._text_features = read_text_features(root / "text_features.parquet")
         self._require(rows, texts, "description", root / "descriptions.parquet")
@@ -122,7 +127,7 @@ class TableDataset(BaseDataset):
         unknown = sorted(used - text_rows.keys())
         if unknown:
             raise InputError(f"{root / 'text_features.parquet'} lacks {len(unknown)} sentences, such as {unknown[0]!r}")
-        return texts, text_rows
+        return texts, sources, text_rows
 
     @staticmethod
     def _require(rows: Sequence[dict], held: Any, what: str, where: Path) -> None:

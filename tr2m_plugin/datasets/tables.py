@@ -96,7 +96,12 @@ def _schema(columns: Mapping[str, str]) -> pa.Schema:
     return pa.schema([(name, types[kind]) for name, kind in columns.items()])
 
 
-def write_table(path: str | os.PathLike, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
+def write_table(
+    path: str | os.PathLike,
+    columns: Mapping[str, str],
+    rows: Iterable[Mapping[str, Any]],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Writes rows as a Parquet file, whole or not at all.
 
     Args:
@@ -104,9 +109,11 @@ def write_table(path: str | os.PathLike, columns: Mapping[str, str], rows: Itera
         columns: names and types, one of the dictionaries of this module.
         rows: a value per column; missing ones become null. They are taken and written in chunks, so that an iterator
             of any length needs little memory.
+        metadata: kept in the file beside the columns. Default: none.
     """
     pa = require("pyarrow", "to write tables", "data")
     schema, remaining = _schema(columns), iter(rows)
+    schema = schema if metadata is None else schema.with_metadata(dict(metadata))
     chunks = iter(lambda: list(islice(remaining, CHUNK)), [])
     _write(path, schema, (pa.Table.from_pylist(chunk, schema=schema) for chunk in chunks))
 
@@ -132,6 +139,13 @@ def read_table(path: str | os.PathLike, columns: Iterable[str]) -> list[dict[str
         InputError: the file is missing, is no Parquet file or lacks a column.
     """
     return _read(path, list(columns)).to_pylist()
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, str]:
+    """What `write_table` kept beside the columns."""
+    pq = require("pyarrow.parquet", "to read tables", "data")
+    found = pq.read_schema(path).metadata or {}
+    return {key.decode(): value.decode() for key, value in found.items()}
 
 
 def _read(path: str | os.PathLike, columns: list[str]) -> pa.Table:

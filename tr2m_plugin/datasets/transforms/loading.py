@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -22,10 +23,18 @@ class LoadDepthInputs(BaseTransform):
     Args:
         text: `random` draws one of the sentences at every visit, as in training; `first` takes the first, as in
             evaluation. Default: first.
+        source: for `first`, the source whose first sentence is taken, where a picture has one of it. Default: any.
+        weights: for `random`, how much more often a source's sentences are drawn than those of sources that are not
+            named, which have 1; 0 leaves a source out where there is another. Default: all alike.
     """
 
-    def __init__(self, text: Literal["random", "first"] = "first") -> None:
-        self.text = text
+    def __init__(
+        self,
+        text: Literal["random", "first"] = "first",
+        source: str | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        self.text, self.source, self.weights = text, source, dict(weights or {})
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         results["img"] = read_image(results["image"])
@@ -40,7 +49,16 @@ class LoadDepthInputs(BaseTransform):
             results["tokens"] = read_array(results["image_features"])
         if results["texts"] is None:
             return results
-        choice = int(np.random.randint(len(results["texts"]))) if self.text == "random" else 0
+        choice = self._choose(results)
         results["text"] = results["texts"][choice]
         results["text_feature"] = np.asarray(results["text_features"][choice], np.float32)
         return results
+
+    def _choose(self, results: dict[str, Any]) -> int:
+        sources = results.get("text_sources") or [None] * len(results["texts"])
+        if self.text == "first":
+            return sources.index(self.source) if self.source in sources else 0
+        weights = np.array([self.weights.get(source, 1.0) for source in sources])
+        if not self.weights or not weights.any():
+            return int(np.random.randint(len(sources)))
+        return int(np.random.choice(len(sources), p=weights / weights.sum()))

@@ -1,6 +1,5 @@
 """Tiny LLaVA v1.6 models of both families with random weights, saved as a user would save them."""
 
-import pytest
 import torch
 import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -70,11 +69,3 @@ def save_llava(folder, family):
         num_additional_image_tokens=1,
         chat_template="{{ messages }}",
     ).save_pretrained(folder)
-
-
-@pytest.fixture(scope="session", params=["vicuna", "mistral"])
-def llava(request, tmp_path_factory):
-    """Folder of a tiny model, and its family."""
-    folder = tmp_path_factory.mktemp(f"llava_{request.param}")
-    save_llava(folder, request.param)
-    return str(folder), request.param

@@ -1,0 +1,210 @@
+"""Describers that look at pictures, through the stage: fifteen rows a picture, bad pictures, kills, clusters."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from test_network import original
+from tiny_llava import save_llava
+
+from pipelines import describe
+from pipelines.params import Stage
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, read_table, sample_key, write_table
+from tr2m_plugin.errors import InputError
+
+PROMPT = ["Describe the image in one sentence."]
+
+
+@pytest.fixture(scope="module")
+def networks(data, tmp_path_factory):
+    """Folders of tiny LLaVAs of both families, and a file of a tiny MaskDINO."""
+    root = tmp_path_factory.mktemp("networks")
+    for family in ("vicuna", "mistral"):
+        save_llava(root / family, family)
+    torch.save({"model": original(data, "r50")}, root / "maskdino.pth")
+    return root
+
+
+def pictures(root, count, dataset="mine"):
+    """Pictures of several sizes, and their index."""
+    rng = np.random.default_rng(0)
+    (root / "pictures").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i in range(count):
+        path = root / "pictures" / f"{i:03d}.png"
+        cv2.imwrite(str(path), rng.integers(0, 255, (24 + i % 3 * 10, 40 - i % 4 * 5, 3), np.uint8))
+        rows.append({"dataset": dataset, "sample_id": f"{i:03d}", "split": "train", "image": str(path)})
+    write_table(root / "index.parquet", INDEX, rows)
+    return rows
+
+
+def run(root, *describers, default=None, **engine):
+    engine = {"workers": 0, "device": "cpu", "shard_size": 4, "batch_size": 2, **engine}
+    params = {"describers": list(describers), "engine": engine, "default": default}
+    describe.stage(Stage("test", params, root))
+    return read_table(root / "descriptions.parquet", DESCRIPTIONS)
+
+
+def llava(networks, family="vicuna", **options):
+    return {"type": "Llava", "model": str(networks / family), "max_new_tokens": 6, **options}
+
+
+def test_fifteen_rows_a_picture(networks, tmp_path):
+    pictures(tmp_path, 3)
+    rows = run(
+        tmp_path,
+        llava(networks, "vicuna"),
+        llava(networks, "mistral"),
+        {"type": "MaskDino", "weights": str(networks / "maskdino.pth"), "size": 64, "num_queries": 20},
+    )
+    assert len(rows) == 3 * 15
+    found = {(row["sample_id"], row["source"], row["variant"]) for row in rows}
+    sources = ("llava-vicuna", "llava-mistral", "maskdino")
+    assert found == {(f"{i:03d}", source, v) for i in range(3) for source in sources for v in range(5)}
+    assert all(row["text"] and row["dataset"] == "mine" and row["model"] for row in rows)
+    assert all((row["prompt"] is None) == (row["source"] == "maskdino") for row in rows)
+
+
+def bad_pictures(root):
+    folder = root / "pictures"
+    whole = (folder / "000.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("not a picture")
+    cv2.imwrite(str(folder / "deep.png"), np.full((20, 20), 60000, np.uint16))
+    from PIL import Image
+
+    Image.new("CMYK", (20, 20)).save(folder / "cmyk.jpg")
+    Image.new("1", (11000, 10000)).save(folder / "huge.png")
+    names = ["cut.png", "text.png", "deep.png", "cmyk.jpg", "huge.png", "missing.png"]
+    rows = read_table(root / "index.parquet", INDEX)
+    rows += [{"dataset": "mine", "sample_id": n, "split": "train", "image": str(folder / n)} for n in names]
+    write_table(root / "index.parquet", INDEX, rows)
+    return names
+
+
+def test_a_bad_picture_is_a_row_of_the_error_table(networks, tmp_path):
+    pictures(tmp_path, 4)
+    names = bad_pictures(tmp_path)
+    rows = run(tmp_path, llava(networks, prompts=PROMPT), max_error_share=0.7)
+    assert {row["sample_id"] for row in rows} == {f"{i:03d}" for i in range(4)}
+    folder = tmp_path / "described" / "0-llava"
+    reasons = {row["sample_id"]: row["reason"] for row in read_table(folder / "errors.parquet", ERRORS)}
+    assert set(reasons) == set(names)
+    for name, reason in (
+        ("cut.png", "not a whole picture"),
+        ("text.png", "not a whole picture"),
+        ("deep.png", "convert it to 8-bit RGB"),
+        ("cmyk.jpg", "is CMYK"),
+        ("huge.png", "11000 × 10000 pixels"),
+        ("missing.png", "does not exist"),
+    ):
+        assert reason in reasons[name]
+        assert name in reasons[name]
+    with pytest.raises(InputError, match=r"6 of 10 rows failed"):
+        run(tmp_path, llava(networks, prompts=PROMPT), max_error_share=0.5)
+
+
+def test_only_what_is_missing_is_described(networks, tmp_path, capsys):
+    pictures(tmp_path, 8)
+    first = run(tmp_path, llava(networks, prompts=PROMPT))
+    one = sorted((tmp_path / "described" / "0-llava").glob("00001-*.parquet"))[0]
+    one.unlink()
+    capsys.readouterr()
+    assert run(tmp_path, llava(networks, prompts=PROMPT)) == first
+    assert "4 rows in 1 shards to do" in capsys.readouterr().out
+    run(tmp_path, llava(networks, prompts=PROMPT, max_new_tokens=3))
+    assert "8 rows in 2 shards to do" in capsys.readouterr().out, "settings are part of a shard's name"
+
+
+def test_pictures_without_a_sentence(networks, tmp_path):
+    rows = pictures(tmp_path, 4)
+    write_table(tmp_path / "index.parquet", INDEX, [*rows[:2], *({**row, "dataset": "other"} for row in rows[2:])])
+    entry = llava(networks, prompts=PROMPT, datasets=["mine"])
+    with pytest.raises(
+        InputError, match=r"2 of 4 pictures have no description, such as other/002, other/003; describe"
+    ):
+        run(tmp_path, entry)
+    found = run(tmp_path, entry, default="A scene.")
+    assert [(row["sample_id"], row["text"]) for row in found if row["source"] == "default"] == [
+        ("002", "A scene."),
+        ("003", "A scene."),
+    ]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {repository!r})
+from pipelines import describe
+from pipelines.params import Stage
+if __name__ == "__main__":
+    entry = {entry!r}
+    engine = dict(workers=2, device="cpu", shard_size=10, batch_size=5)
+    describe.stage(Stage("test", dict(describers=[entry], engine=engine), Path({root!r})))
+"""
+
+
+def job(repository, root, entry, script):
+    script.write_text(SCRIPT.format(repository=str(repository), root=str(root), entry=entry))
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(script)],
+        start_new_session=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def workers_of(parent):
+    """Processes of Ray's actors that belong to a session."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            command = open(f"/proc/{entry}/cmdline").read()  # noqa: SIM115
+            if command.startswith("ray::_Worker") and os.getsid(int(entry)) == os.getsid(parent):
+                found.append(int(entry))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="finds workers in /proc")
+@pytest.mark.parametrize("victim", ["worker", "driver"])
+def test_killed_in_the_middle_it_ends_complete(networks, tmp_path, repository, victim):
+    """Two hundred pictures, signal 9: a worker is replaced; after the driver's death a repetition does the rest."""
+    pictures(tmp_path, 200)
+    entry = llava(networks, prompts=PROMPT, max_new_tokens=4)
+    process = job(repository, tmp_path, entry, tmp_path / "job.py")
+    shards = tmp_path / "described" / "0-llava"
+    deadline = time.monotonic() + 120
+    while len(list(shards.glob("0*.parquet"))) < 4 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    if victim == "worker":
+        alive = workers_of(process.pid)
+        assert alive, "a worker is at work"
+        os.kill(alive[0], signal.SIGKILL)
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    out = process.communicate(timeout=180)[0]
+    finished = len(list(shards.glob("0*.parquet")))
+    if victim == "driver":
+        process = job(repository, tmp_path, entry, tmp_path / "job.py")
+        out = process.communicate(timeout=180)[0]
+        # Ray's workers may finish what they were at after the driver's death.
+        (left,) = map(int, re.findall(r"(\d+) rows in \d+ shards to do", out))
+        assert 0 < left <= 200 - 10 * finished
+        print(f"{left} of 200 pictures were left to do")
+    assert process.returncode == 0, out[-3000:]
+    rows = read_table(tmp_path / "descriptions.parquet", DESCRIPTIONS)
+    assert len(rows) == len({sample_key(row) for row in rows}) == 200

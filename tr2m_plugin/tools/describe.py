@@ -1,0 +1,91 @@
+"""Describing a handful of pictures from the command line, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from tr2m_plugin.datasets.arrays import read_sound_image
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, write_table
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.inference.inferencer import name_pictures
+
+DESCRIBERS = {
+    "llava-vicuna": ("Llava", {"model": "llava-hf/llava-v1.6-vicuna-7b-hf"}),
+    "llava-mistral": ("Llava", {"model": "llava-hf/llava-v1.6-mistral-7b-hf"}),
+    "maskdino": ("MaskDino", {}),
+    "transformers": ("Transformers", {}),
+}
+"""What the command line calls them."""
+
+
+def make_describer(kind: str, options: dict[str, Any], device: str) -> Any:
+    """A describer that looks at pictures, by type: Llava, MaskDino or Transformers.
+
+    Raises:
+        InputError: an option is unknown or missing.
+    """
+    from tr2m_plugin.description.listers import MaskDinoLister, TransformersLister
+    from tr2m_plugin.description.llava import LlavaDescriber
+
+    makers = {"Llava": LlavaDescriber, "MaskDino": MaskDinoLister, "Transformers": TransformersLister}
+    try:
+        return makers[kind](**options, device=device)
+    except TypeError as error:
+        raise InputError(f"{kind}: {error}") from error
+
+
+def parse_options(given: Sequence[str]) -> dict[str, Any]:
+    """Options as NAME=VALUE, values as in YAML.
+
+    Raises:
+        InputError: one has no equals sign.
+    """
+    options = {}
+    for option in given:
+        name, mark, value = option.partition("=")
+        if not mark:
+            raise InputError(f"options are NAME=VALUE, not {option!r}")
+        options[name] = yaml.safe_load(value)
+    return options
+
+
+def describe_pictures(
+    pictures: Sequence[str], out: Path, describer: str, given: Sequence[str], device: str = "auto"
+) -> tuple[int, list[tuple[str, str]]]:
+    """Describes pictures and writes the table of descriptions.
+
+    Args:
+        pictures: files and folders; a picture's sample id is its path below its folder, without the extension.
+        out: Parquet file.
+        describer: one of `DESCRIBERS`.
+        given: its options as NAME=VALUE.
+        device: torch device. Default: auto.
+
+    Returns:
+        The number of sentences, and name and reason of every picture that failed.
+    """
+    kind, options = DESCRIBERS[describer]
+    made = make_describer(kind, {**options, **parse_options(given)}, device)
+    named = name_pictures(list(pictures))
+    errors: list[tuple[str, str]] = []
+    count = 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for name, path in tqdm(named, unit="picture", desc="describe", mininterval=1):
+            try:
+                found = made.describe([read_sound_image(str(path))], [name])
+            except InputError as error:
+                errors.append((str(path), str(error)))
+                continue
+            for row in found:
+                count += 1
+                yield {"dataset": "pictures", **row}
+
+    write_table(out, DESCRIPTIONS, rows())
+    return count, errors
