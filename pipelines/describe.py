@@ -1,11 +1,11 @@
-"""Stage `describe`: sentences about every picture."""
+"""Stage `describe`: sentences about every picture, by those who look at none and, as Ray jobs, by networks."""
 
 from __future__ import annotations
 
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.mini_world.captions import colon_sentences, scene_sentences, toy_labels
 from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp, weights_digest
-from pipelines.sharded import TABLES, Settings, run_sharded, shard_errors
+from pipelines.sharded import Settings, run_sharded
 from tr2m_plugin.datasets.arrays import read_sound_image
 from tr2m_plugin.datasets.tables import (
     DESCRIPTIONS,
@@ -206,55 +206,78 @@ class DescribeProcessor:
 
 
 def run_network(
-    kind: str, name: str, options: dict[str, Any], rows: list[dict[str, Any]], run: Stage
-) -> tuple[list[dict[str, Any]], set[str]]:
-    """Rows that a network makes of pictures, as a resumable Ray job, and the keys of pictures that failed."""
+    make_processor: Callable[..., Any],
+    columns: Mapping[str, str],
+    entry: Mapping[str, Any],
+    rows: list[dict[str, Any]],
+    run: Stage,
+    folder: Path,
+) -> list[Path]:
+    """A network on every picture, as a resumable Ray job.
+
+    Args:
+        make_processor: `DescribeProcessor` or one like it.
+        columns: of the table whose rows it makes.
+        entry: its type and its options, and those of the engine under `engine`.
+        rows: of the index.
+        run: the stage's surroundings.
+        folder: of the shards.
+
+    Raises:
+        InputError: an option of the engine is unknown, or more pictures failed than it allows.
+    """
+    options = {name: value for name, value in entry.items() if name not in ("type", "engine", "datasets")}
     try:
-        settings = Settings(**(run.params.get("engine") or {}))
+        settings = Settings(**(entry.get("engine") or {}))
     except TypeError as error:
-        raise InputError(f"describe.engine: {error}") from error
+        raise InputError(f"{folder.name}, engine: {error}") from error
     weights = options.get("model") or options.get("weights") or ""
-    shards = run_sharded(
-        f"describe {name}",
+    return run_sharded(
+        f"{folder.parent.name} {folder.name}",
         [picture_stamp(row, run.root) for row in rows],
-        DescribeProcessor,
-        {"kind": kind, "options": options, "root": str(run.root.resolve())},
-        [kind, options, weights_digest(weights) if weights else ""],
-        run.root / "described" / name,
+        make_processor,
+        {"kind": entry["type"], "options": options, "root": str(run.root.resolve())},
+        [entry["type"], options, weights_digest(weights) if weights else ""],
+        folder,
         settings,
-        TABLES,
+        columns,
     )
-    failed = {sample_key(error) for shard in shards for error in shard_errors(shard)}
-    return [line for shard in shards for line in read_table(shard, DESCRIPTIONS)], failed
 
 
 def stage(run: Stage) -> None:
-    """Describes every picture with every describer that its dataset names, or with the default ones."""
+    """Describes every picture that an item's datasets name.
+
+    An item's section is a network with its options, whose shards go into `described/ITEM`; or a list of describers that
+    look at no picture, whose sentences go into `described/ITEM/texts.parquet`; or empty.
+    """
+    folder = run.root / "described" / (run.item or "texts")
+    folder.mkdir(parents=True, exist_ok=True)
     rows = read_table(run.root / "index.parquet", INDEX)
-    # DVC wants the folder of shards there, also without a network.
-    (run.root / "described").mkdir(exist_ok=True)
-    out: list[dict[str, Any]] = []
-    unreadable: set[str] = set()
-    for number, entry in enumerate(run.params.get("describers") or []):
-        options = dict(entry)
-        kind, datasets = options.pop("type", None), options.pop("datasets", None)
-        chosen = [row for row in rows if not datasets or row["dataset"] in datasets]
-        if kind in NETWORKS:
-            name = options.pop("name", None) or f"{number}-{kind.lower()}"
-            lines, failed = run_network(kind, name, options, chosen, run)
-            out += lines
-            unreadable |= failed
-        elif kind in DESCRIBERS:
-            out += _texts(kind, options, chosen, run.root)
-        else:
-            known = ", ".join([*DESCRIBERS, *NETWORKS])
-            raise InputError(f"describe.describers: type must be one of {known}, not {kind!r}")
-    _complete(rows, out, unreadable, run.params.get("default"))
-    write_table(run.root / "descriptions.parquet", DESCRIPTIONS, out)
-    print(f"describe: {len(out)} sentences for {len(rows)} pictures")
+    kind = run.params.get("type")
+    if kind in NETWORKS:
+        run_network(DescribeProcessor, DESCRIPTIONS, run.params, _of_datasets(rows, run.params), run, folder)
+        return
+    if kind is not None:
+        raise InputError(f"describe.{folder.name}: type must be one of {', '.join(NETWORKS)}, not {kind!r}")
+    texts: list[dict[str, Any]] = []
+    for entry in run.params.get("describers") or []:
+        if entry.get("type") not in DESCRIBERS:
+            raise InputError(
+                f"describe.{folder.name}: type must be one of {', '.join(DESCRIBERS)}, not {entry.get('type')!r}"
+            )
+        texts += _texts(entry, _of_datasets(rows, entry), run.root)
+    write_table(folder / "texts.parquet", DESCRIPTIONS, texts)
+    print(f"describe {folder.name}: {len(texts)} sentences")
 
 
-def _texts(kind: str, options: dict[str, Any], rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
+def _of_datasets(rows: list[dict[str, Any]], entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    datasets = entry.get("datasets")
+    return [row for row in rows if not datasets or row["dataset"] in datasets]
+
+
+def _texts(entry: Mapping[str, Any], rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
+    kind = entry["type"]
+    options = {name: value for name, value in entry.items() if name not in ("type", "datasets")}
     try:
         describer = DESCRIBERS[kind](root, **options)
     except TypeError as error:
@@ -274,29 +297,5 @@ def _texts(kind: str, options: dict[str, Any], rows: list[dict[str, Any]], root:
     ]
 
 
-def _complete(rows: list[dict[str, Any]], out: list[dict[str, Any]], unreadable: set[str], default: str | None) -> None:
-    """Gives pictures without a sentence the default one; without one they are an error unless they cannot be read."""
-    described = {sample_key(row) for row in out}
-    missing = [row for row in rows if sample_key(row) not in described]
-    if default:
-        out += [
-            {
-                "dataset": row["dataset"],
-                "sample_id": row["sample_id"],
-                "source": "default",
-                "variant": 0,
-                "text": default,
-            }
-            for row in missing
-        ]
-        return
-    names = [sample_key(row) for row in missing if sample_key(row) not in unreadable]
-    if names:
-        some = ", ".join(names[:3])
-        raise InputError(
-            f"{len(names)} of {len(rows)} pictures have no description, such as {some}; describe.default gives them one"
-        )
-
-
 if __name__ == "__main__":
-    run_stage("describe", __doc__, stage)
+    run_stage("describe", __doc__, stage, items=True)

@@ -24,15 +24,17 @@ class Stage:
         profile: name of the profile in params.yaml.
         params: the stage's section.
         root: folder of the profile's data and weights, `work/{profile}`.
+        item: which of a stage's several runs this is, such as `llava_vicuna` of `describe@llava_vicuna`.
     """
 
     profile: str
     params: dict[str, Any]
     root: Path
+    item: str = ""
 
 
-def load_stage(profile: str, name: str, path: Path = Path("params.yaml")) -> Stage:
-    """Reads a stage's section.
+def load_stage(profile: str, name: str, path: Path = Path("params.yaml"), item: str = "") -> Stage:
+    """Reads a stage's section, or that of one of its items.
 
     Raises:
         InputError: params.yaml, the profile or the section is missing; the message says which.
@@ -47,19 +49,26 @@ def load_stage(profile: str, name: str, path: Path = Path("params.yaml")) -> Sta
         raise InputError(f"{path} has no profile {profile!r}; it has {', '.join(profiles)}")
     if name not in profiles[profile]:
         raise InputError(f"profile {profile!r} in {path} has no section {name!r}")
-    return Stage(profile, profiles[profile][name] or {}, Path("work") / profile)
+    section = profiles[profile][name] or {}
+    if item:
+        if item not in section:
+            raise InputError(f"profile {profile!r} in {path} has no section {name}.{item}")
+        section = section[item] or {}
+    return Stage(profile, section, Path("work") / profile, item)
 
 
-def run_stage(name: str, description: str | None, stage: Callable[[Stage], None]) -> None:
-    """The command line of a stage: `python -m pipelines.{name} --profile NAME`.
+def run_stage(name: str, description: str | None, stage: Callable[[Stage], None], items: bool = False) -> None:
+    """The command line of a stage: `python -m pipelines.{name} --profile NAME`, with an ITEM where it has several.
 
     An expected error is printed in one line and ends the process with status 2.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="mini", help="profile in params.yaml (default: mini)")
+    if items:
+        parser.add_argument("item", help="which section below the stage's")
     args = parser.parse_args()
     try:
-        stage(load_stage(args.profile, name))
+        stage(load_stage(args.profile, name, item=args.item if items else ""))
     except TR2MError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)

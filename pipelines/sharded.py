@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from pipelines.params import digest
 from tr2m_plugin.datasets.arrays import open_shard, write_shard
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, read_metadata, sample_key, write_table
+from tr2m_plugin.datasets.tables import ERRORS, read_metadata, sample_key, write_table
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 
 Row = dict[str, Any]
 ARRAYS, TABLES = ".safetensors", ".parquet"
-"""What shards are: an array per row, or rows of the table of descriptions."""
+"""What shards are: an array per row, or rows of a table."""
 
 
 class Processor(Protocol):
@@ -38,7 +38,7 @@ class Processor(Protocol):
         """Reads one row's picture; runs in threads, ahead of the network."""
 
     def compute(self, items: list[Any]) -> list[Any]:
-        """Runs the network on a batch; per item an array, or the rows of the table of descriptions that it makes."""
+        """Runs the network on a batch; per item an array, or the rows of a table that it makes."""
 
 
 @dataclass(frozen=True)
@@ -67,25 +67,29 @@ class Settings:
 
 @dataclass(frozen=True)
 class Shard:
-    """Rows that are computed and written together."""
+    """Rows that are computed and written together, as arrays or as rows of a table with these columns."""
 
     name: str
     rows: tuple[Row, ...]
+    columns: Mapping[str, str] | None = None
 
 
-def plan_shards(rows: Sequence[Row], shard_size: int, fingerprint: Any, suffix: str = ARRAYS) -> list[Shard]:
+def plan_shards(
+    rows: Sequence[Row], shard_size: int, fingerprint: Any, columns: Mapping[str, str] | None = None
+) -> list[Shard]:
     """Divides rows into shards named by number and by a hash of their rows and the fingerprint.
 
     Args:
         rows: rows with `dataset` and `sample_id`, in a stable order.
         shard_size: rows per shard.
         fingerprint: everything else the result depends on, as JSON can hold it.
-        suffix: ARRAYS or TABLES. Default: ARRAYS.
+        columns: of the table that the processor makes rows of. Default: it makes arrays.
     """
+    suffix = TABLES if columns else ARRAYS
     shards = []
     for number, start in enumerate(range(0, len(rows), shard_size)):
         part = tuple(rows[start : start + shard_size])
-        shards.append(Shard(f"{number:05d}-{digest([fingerprint, part])}{suffix}", part))
+        shards.append(Shard(f"{number:05d}-{digest([fingerprint, part])}{suffix}", part, columns))
     return shards
 
 
@@ -119,15 +123,12 @@ def process_shard(processor: Processor, shard: Shard, folder: Path, batch_size: 
                     fail(row, result)
                 else:
                     results[sample_key(row)] = result
-    _write(folder / shard.name, results, {"errors": json.dumps(errors)})
-    return len(results), len(errors)
-
-
-def _write(path: Path, results: dict[str, Any], metadata: dict[str, str]) -> None:
-    if path.suffix == ARRAYS:
+    path, metadata = folder / shard.name, {"errors": json.dumps(errors)}
+    if shard.columns is None:
         write_shard(path, results, metadata)
     else:
-        write_table(path, DESCRIPTIONS, (row for rows in results.values() for row in rows), metadata)
+        write_table(path, shard.columns, (row for rows in results.values() for row in rows), metadata)
+    return len(results), len(errors)
 
 
 def _batches(pairs: Iterator[tuple[Row, Any]], size: int) -> Iterator[list[tuple[Row, Any]]]:
@@ -165,12 +166,12 @@ def run_sharded(
     fingerprint: Any,
     folder: Path,
     settings: Settings,
-    suffix: str = ARRAYS,
+    columns: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Brings a folder of shards up to date with its rows.
 
-    Writes `folder/*.safetensors`, one array per row named `dataset/sample_id`, or `folder/*.parquet`, rows of the table
-    of descriptions; and `folder/errors.parquet`. Shards of other settings or rows are removed once all of these are
+    Writes `folder/*.safetensors`, one array per row named `dataset/sample_id`, or `folder/*.parquet`, rows of a table;
+    and `folder/errors.parquet`. Shards of other settings or rows are removed once all of these are
     there. A second run on the same folder waits for the first.
 
     Args:
@@ -181,7 +182,7 @@ def run_sharded(
         fingerprint: everything beside the rows that the arrays depend on.
         folder: of the shards.
         settings: how to divide the work.
-        suffix: ARRAYS or TABLES, what the processor makes. Default: ARRAYS.
+        columns: of the table that the processor makes rows of. Default: it makes arrays.
 
     Returns:
         The shards, in the order of the rows.
@@ -197,7 +198,7 @@ def run_sharded(
         print(f"{name}: another run is writing {folder}; waiting for it", file=sys.stderr)
         lock.acquire()
     with lock:
-        shards = plan_shards(rows, settings.shard_size, fingerprint, suffix)
+        shards = plan_shards(rows, settings.shard_size, fingerprint, columns)
         missing = [shard for shard in shards if not (folder / shard.name).is_file()]
         total, open_rows = len(rows), sum(len(shard.rows) for shard in missing)
         print(f"{name}: {total} rows in {len(shards)} shards, {open_rows} rows in {len(missing)} shards to do")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines import describe, embed_text, index, relative_depth, render, train
+from pipelines import describe, descriptions, embed_text, index, relative_depth, render, train
 from pipelines.params import Stage
 
 REPOSITORY = Path(__file__).parent.parent
@@ -91,6 +91,7 @@ def world(tmp_path_factory) -> Path:
         render: {"shard_size": 4, "workers": 2, "datasets": datasets},
         index: {"datasets": [{"type": "MiniWorld"}]},
         describe: {"describers": [{"type": "SceneGraph", "objects": 2}]},
+        descriptions: {},
         relative_depth: RELATIVE_DEPTH,
         embed_text: EMBED_TEXT,
     }

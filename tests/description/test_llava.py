@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tiny_llava import save_llava
 
+from benchmarks.tiny_llava import save_llava
 from tr2m_plugin.datasets.tables import DESCRIPTIONS
 from tr2m_plugin.description.llava import CHAT, LlavaDescriber, clean_answer
 from tr2m_plugin.description.prompts import PROMPTS

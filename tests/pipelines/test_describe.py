@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from pipelines import describe
+from pipelines import describe, descriptions
 from pipelines.params import Stage
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
@@ -10,6 +10,7 @@ from tr2m_plugin.errors import InputError
 
 def run(root, *describers):
     describe.stage(Stage("test", {"describers": list(describers)}, root))
+    descriptions.stage(Stage("test", {}, root))
     return read_table(root / "descriptions.parquet", DESCRIPTIONS)
 
 

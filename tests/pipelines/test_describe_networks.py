@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 from test_network import original
-from tiny_llava import save_llava
 
-from pipelines import describe
+from benchmarks.tiny_llava import save_llava
+from pipelines import describe, descriptions, list_objects
 from pipelines.params import Stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, read_table, sample_key, write_table
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, OBJECTS, read_table, sample_key, write_table
 from tr2m_plugin.errors import InputError
 
 PROMPT = ["Describe the image in one sentence."]
@@ -45,31 +45,47 @@ def pictures(root, count, dataset="mine"):
     return rows
 
 
-def run(root, *describers, default=None, **engine):
-    engine = {"workers": 0, "device": "cpu", "shard_size": 4, "batch_size": 2, **engine}
-    params = {"describers": list(describers), "engine": engine, "default": default}
-    describe.stage(Stage("test", params, root))
+def run(root, default=None, **items):
+    """Items of `describe`, those of `list_objects` when they are listers, then the table."""
+    for item, entry in items.items():
+        entry = {
+            **entry,
+            "engine": {"workers": 0, "device": "cpu", "shard_size": 4, "batch_size": 2, **entry["engine"]},
+        }
+        module = list_objects if entry["type"] in list_objects.LISTERS else describe
+        module.stage(Stage("test", entry, root, item))
+    descriptions.stage(Stage("test", {"default": default, "style": "rsa"}, root))
     return read_table(root / "descriptions.parquet", DESCRIPTIONS)
 
 
-def llava(networks, family="vicuna", **options):
-    return {"type": "Llava", "model": str(networks / family), "max_new_tokens": 6, **options}
+def llava(networks, family="vicuna", engine=None, **options):
+    return {"type": "Llava", "model": str(networks / family), "max_new_tokens": 6, "engine": engine or {}, **options}
 
 
 def test_fifteen_rows_a_picture(networks, tmp_path):
     pictures(tmp_path, 3)
+    maskdino = {
+        "type": "MaskDino",
+        "weights": str(networks / "maskdino.pth"),
+        "size": 64,
+        "num_queries": 20,
+        "engine": {},
+    }
     rows = run(
         tmp_path,
-        llava(networks, "vicuna"),
-        llava(networks, "mistral"),
-        {"type": "MaskDino", "weights": str(networks / "maskdino.pth"), "size": 64, "num_queries": 20},
+        llava_vicuna=llava(networks, "vicuna"),
+        llava_mistral=llava(networks, "mistral"),
+        maskdino=maskdino,
     )
     assert len(rows) == 3 * 15
     found = {(row["sample_id"], row["source"], row["variant"]) for row in rows}
     sources = ("llava-vicuna", "llava-mistral", "maskdino")
     assert found == {(f"{i:03d}", source, v) for i in range(3) for source in sources for v in range(5)}
+    assert rows[0]["source"] == "llava-mistral", "as in RSA's files, Mistral comes first"
     assert all(row["text"] and row["dataset"] == "mine" and row["model"] for row in rows)
     assert all((row["prompt"] is None) == (row["source"] == "maskdino") for row in rows)
+    listed = read_table(next((tmp_path / "objects" / "maskdino").glob("0*.parquet")), OBJECTS)
+    assert {row["sample_id"] for row in listed} == {"000", "001", "002"}, "also those in which nothing was found"
 
 
 def bad_pictures(root):
@@ -92,9 +108,9 @@ def bad_pictures(root):
 def test_a_bad_picture_is_a_row_of_the_error_table(networks, tmp_path):
     pictures(tmp_path, 4)
     names = bad_pictures(tmp_path)
-    rows = run(tmp_path, llava(networks, prompts=PROMPT), max_error_share=0.7)
+    rows = run(tmp_path, llava_vicuna=llava(networks, prompts=PROMPT, engine={"max_error_share": 0.7}))
     assert {row["sample_id"] for row in rows} == {f"{i:03d}" for i in range(4)}
-    folder = tmp_path / "described" / "0-llava"
+    folder = tmp_path / "described" / "llava_vicuna"
     reasons = {row["sample_id"]: row["reason"] for row in read_table(folder / "errors.parquet", ERRORS)}
     assert set(reasons) == set(names)
     for name, reason in (
@@ -108,18 +124,18 @@ def test_a_bad_picture_is_a_row_of_the_error_table(networks, tmp_path):
         assert reason in reasons[name]
         assert name in reasons[name]
     with pytest.raises(InputError, match=r"6 of 10 rows failed"):
-        run(tmp_path, llava(networks, prompts=PROMPT), max_error_share=0.5)
+        run(tmp_path, llava_vicuna=llava(networks, prompts=PROMPT, engine={"max_error_share": 0.5}))
 
 
 def test_only_what_is_missing_is_described(networks, tmp_path, capsys):
     pictures(tmp_path, 8)
-    first = run(tmp_path, llava(networks, prompts=PROMPT))
-    one = sorted((tmp_path / "described" / "0-llava").glob("00001-*.parquet"))[0]
+    first = run(tmp_path, llava_vicuna=llava(networks, prompts=PROMPT))
+    one = sorted((tmp_path / "described" / "llava_vicuna").glob("00001-*.parquet"))[0]
     one.unlink()
     capsys.readouterr()
-    assert run(tmp_path, llava(networks, prompts=PROMPT)) == first
+    assert run(tmp_path, llava_vicuna=llava(networks, prompts=PROMPT)) == first
     assert "4 rows in 1 shards to do" in capsys.readouterr().out
-    run(tmp_path, llava(networks, prompts=PROMPT, max_new_tokens=3))
+    run(tmp_path, llava_vicuna=llava(networks, prompts=PROMPT, max_new_tokens=3))
     assert "8 rows in 2 shards to do" in capsys.readouterr().out, "settings are part of a shard's name"
 
 
@@ -128,10 +144,10 @@ def test_pictures_without_a_sentence(networks, tmp_path):
     write_table(tmp_path / "index.parquet", INDEX, [*rows[:2], *({**row, "dataset": "other"} for row in rows[2:])])
     entry = llava(networks, prompts=PROMPT, datasets=["mine"])
     with pytest.raises(
-        InputError, match=r"2 of 4 pictures have no description, such as other/002, other/003; describe"
+        InputError, match=r"2 of 4 pictures have no description, such as other/002, other/003; descriptions.default"
     ):
-        run(tmp_path, entry)
-    found = run(tmp_path, entry, default="A scene.")
+        run(tmp_path, llava_vicuna=entry)
+    found = run(tmp_path, llava_vicuna=entry, default="A scene.")
     assert [(row["sample_id"], row["text"]) for row in found if row["source"] == "default"] == [
         ("002", "A scene."),
         ("003", "A scene."),
@@ -142,12 +158,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {repository!r})
-from pipelines import describe
+from pipelines import describe, descriptions
 from pipelines.params import Stage
 if __name__ == "__main__":
-    entry = {entry!r}
-    engine = dict(workers=2, device="cpu", shard_size=10, batch_size=5)
-    describe.stage(Stage("test", dict(describers=[entry], engine=engine), Path({root!r})))
+    describe.stage(Stage("test", {entry!r}, Path({root!r}), "llava_vicuna"))
+    descriptions.stage(Stage("test", {{}}, Path({root!r})))
 """
 
 
@@ -184,9 +199,10 @@ def workers_of(parent):
 def test_killed_in_the_middle_it_ends_complete(networks, tmp_path, repository, victim):
     """Two hundred pictures, signal 9: a worker is replaced; after the driver's death a repetition does the rest."""
     pictures(tmp_path, 200)
-    entry = llava(networks, prompts=PROMPT, max_new_tokens=4)
+    engine = {"workers": 2, "device": "cpu", "shard_size": 10, "batch_size": 5}
+    entry = llava(networks, prompts=PROMPT, max_new_tokens=4, engine=engine)
     process = job(repository, tmp_path, entry, tmp_path / "job.py")
-    shards = tmp_path / "described" / "0-llava"
+    shards = tmp_path / "described" / "llava_vicuna"
     deadline = time.monotonic() + 120
     while len(list(shards.glob("0*.parquet"))) < 4 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)

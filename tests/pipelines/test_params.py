@@ -7,14 +7,28 @@ import yaml
 from pipelines.params import Stage, digest, digest_files, load_stage, run_stage
 from tr2m_plugin.errors import InputError
 
-STAGES = ("render", "index", "describe", "relative_depth", "embed_text", "train", "evaluate", "report")
+STAGES = (
+    "render",
+    "index",
+    "describe",
+    "list_objects",
+    "descriptions",
+    "relative_depth",
+    "embed_text",
+    "train",
+    "evaluate",
+    "report",
+)
 
 
 def test_a_section_and_its_folder(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text("profiles: {mini: {render: {a: 1}, index: null}}")
-    assert load_stage("mini", "render", path) == Stage("mini", {"a": 1}, Path("work/mini"))
+    path.write_text("profiles: {mini: {render: {a: {x: 1}}, index: null}}")
+    assert load_stage("mini", "render", path) == Stage("mini", {"a": {"x": 1}}, Path("work/mini"))
     assert load_stage("mini", "index", path).params == {}
+    assert load_stage("mini", "render", path, "a").item == "a"
+    with pytest.raises(InputError, match=r"has no section render\.b"):
+        load_stage("mini", "render", path, "b")
 
 
 @pytest.mark.parametrize(
@@ -41,6 +55,8 @@ def test_every_profile_has_every_stage(repository):
     assert tuple(stages) == STAGES
     for sections in profiles.values():
         assert tuple(sections) == STAGES
+        for name in ("describe", "list_objects"):
+            assert list(sections[name]) == stages[name]["foreach"]
 
 
 def test_expected_errors_are_one_line_and_status_2(monkeypatch, capsys, repository):

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from tiny_llava import save_llava
 
+from benchmarks.tiny_llava import save_llava
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, read_table
 

@@ -75,14 +75,24 @@ def test_sizes_are_inferred_from_the_shapes(case):
     assert (sizes.classes, sizes.heads, sizes.encoder_layers, sizes.decoder_layers) == (133, 8, 2, 2)
 
 
-def test_the_published_r50_has_as_many_parameters():
-    """52,085,193 with the label embedding that only training needs, and with normalisation frozen."""
-    sizes = Sizes((256, 512, 1024, 2048), 3, 4, True, 256, 133, 256, 8, 6, 9, 2048, 2048)
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+@pytest.mark.parametrize("kind", ["r50", "swinl"])
+def test_the_published_models_have_as_many_parameters(kind):
+    """Counted with the label embedding that only training needs, and with R50's normalisation frozen."""
     with torch.device("meta"):
-        config = transformers.ResNetConfig(out_features=["stage1", "stage2", "stage3", "stage4"])
-        model = MaskDino(transformers.ResNetBackbone(config), sizes)
+        if kind == "r50":
+            sizes = Sizes((256, 512, 1024, 2048), 3, 4, True, 256, 133, 256, 8, 6, 9, 2048, 2048)
+            encoder = transformers.ResNetBackbone(transformers.ResNetConfig(out_features=STAGES))
+        else:
+            sizes = Sizes((192, 384, 768, 1536), 4, 5, True, 256, 133, 256, 8, 6, 9, 2048, 2048)
+            options = {"embed_dim": 192, "depths": [2, 2, 18, 2], "num_heads": [6, 12, 24, 48], "window_size": 12}
+            encoder = transformers.SwinBackbone(transformers.SwinConfig(**options, out_features=STAGES))
+            encoder.swin.layernorm = torch.nn.Identity()
+        model = MaskDino(encoder, sizes)
     counted = [p.numel() for name, p in model.named_parameters() if ".normalization." not in name]
-    assert sum(counted) + 133 * 256 == 52_085_193
+    assert sum(counted) + 133 * 256 == {"r50": 52_085_193, "swinl": 222_826_333}[kind]
 
 
 def instance_model(state, coarse_first):

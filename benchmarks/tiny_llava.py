@@ -1,4 +1,6 @@
-"""Tiny LLaVA v1.6 models of both families with random weights, saved as a user would save them."""
+"""Small LLaVA v1.6 models of both families with random weights, saved as a user would save them."""
+
+import os
 
 import torch
 import transformers as hf
@@ -6,10 +8,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<pad>", "<image>"]
 GRID = [[28, 56], [56, 28], [56, 56], [84, 28], [28, 84]]
-TEXT = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
-def tokenizer():
+def tokenizer() -> hf.PreTrainedTokenizerFast:
+    """A tokenizer of bytes."""
     raw = Tokenizer(models.BPE(unk_token="<unk>"))
     raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -26,13 +28,27 @@ def tokenizer():
     )
 
 
-def save_llava(folder, family):
+def save_llava(folder: str | os.PathLike, family: str, width: int = 32, layers: int = 2) -> None:
+    """Saves a model.
+
+    Args:
+        folder: to write.
+        family: vicuna or mistral.
+        width: of the language model. Default: 32.
+        layers: of the language model. Default: 2.
+    """
     torch.manual_seed(0)
+    sizes = {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+    }
     words = tokenizer()
     ids = {"vocab_size": len(words), "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
     text = {
-        "vicuna": lambda: hf.LlamaConfig(**TEXT, **ids),
-        "mistral": lambda: hf.MistralConfig(**TEXT, **ids, num_key_value_heads=2, sliding_window=None),
+        "vicuna": lambda: hf.LlamaConfig(**sizes, **ids),
+        "mistral": lambda: hf.MistralConfig(**sizes, **ids, num_key_value_heads=2, sliding_window=None),
     }[family]()
     vision = hf.CLIPVisionConfig(
         hidden_size=32,

@@ -1,0 +1,89 @@
+"""Stage `descriptions`: one table of all sentences, of describers and of object lists."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines.params import Stage, run_stage
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, OBJECTS, read_table, sample_key, write_table
+from tr2m_plugin.description.object_list import object_sentences
+from tr2m_plugin.errors import InputError
+
+ORDER = ("texts", "llava_mistral", "llava_vicuna", "maskdino", "transformers")
+"""Whose sentences come first, and so which one evaluation takes: as in RSA's files, Mistral before Vicuna."""
+
+
+def stage(run: Stage) -> None:
+    """Joins what `describe` and `list_objects` wrote."""
+    rows = read_table(run.root / "index.parquet", INDEX)
+    known = {sample_key(row) for row in rows}
+    folders = [folder for kind in ("described", "objects") for folder in _folders(run.root / kind)]
+    folders.sort(key=lambda folder: ORDER.index(folder.name) if folder.name in ORDER else len(ORDER))
+    lines = [line for folder in folders for line in _lines(folder, run.params) if sample_key(line) in known]
+    lines += _default(rows, lines, _failed(folders), run.params.get("default"))
+    write_table(run.root / "descriptions.parquet", DESCRIPTIONS, lines)
+    print(f"descriptions: {len(lines)} sentences for {len(rows)} pictures")
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.parquet") if path.name != "errors.parquet")
+
+
+def _lines(folder: Path, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if folder.parent.name == "described":
+        for table in _tables(folder):
+            yield from read_table(table, DESCRIPTIONS)
+        return
+    listed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for table in _tables(folder):
+        for row in read_table(table, OBJECTS):
+            listed[row["dataset"], row["sample_id"]] += [row["label"]] if row["label"] else []
+    seed = params.get("seed", 0)
+    for (dataset, sample), labels in listed.items():
+        own = seed + zlib.crc32(f"{dataset}/{sample}".encode())
+        texts = object_sentences(labels, params.get("sentences", 5), own, params.get("style", "plain"))
+        for variant, text in enumerate(texts):
+            yield {
+                "dataset": dataset,
+                "sample_id": sample,
+                "source": folder.name,
+                "variant": variant,
+                "text": text,
+                "model": folder.name,
+                "seed": seed,
+            }
+
+
+def _failed(folders: list[Path]) -> set[str]:
+    tables = [folder / "errors.parquet" for folder in folders]
+    return {sample_key(row) for table in tables if table.is_file() for row in read_table(table, ERRORS)}
+
+
+def _default(
+    rows: list[dict[str, Any]], lines: list[dict[str, Any]], unreadable: set[str], default: str | None
+) -> list[dict[str, Any]]:
+    """The default sentence for pictures without one; without a default they are an error if readable."""
+    described = {sample_key(line) for line in lines}
+    missing = [row for row in rows if sample_key(row) not in described]
+    if default:
+        keys = [{"dataset": row["dataset"], "sample_id": row["sample_id"]} for row in missing]
+        return [{**key, "source": "default", "variant": 0, "text": default} for key in keys]
+    names = [sample_key(row) for row in missing if sample_key(row) not in unreadable]
+    if names:
+        raise InputError(
+            f"{len(names)} of {len(rows)} pictures have no description, such as {', '.join(names[:3])}; "
+            "descriptions.default gives them one"
+        )
+    return []
+
+
+if __name__ == "__main__":
+    run_stage("descriptions", __doc__, stage)

@@ -1,0 +1,65 @@
+"""Stage `list_objects`: what a segmentation network finds in every picture, as a Ray job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.describe import run_network
+from pipelines.params import Stage, run_stage
+from tr2m_plugin.datasets.arrays import read_sound_image
+from tr2m_plugin.datasets.tables import INDEX, OBJECTS, read_table
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.tools.describe import make_describer
+
+LISTERS = ("MaskDino", "Transformers")
+"""Networks by type; see `tr2m_plugin.tools.describe.make_describer`."""
+
+
+class ListProcessor:
+    """Pictures in, rows of the table of objects out; a picture without objects has one row without a label.
+
+    Args:
+        kind: one of `LISTERS`.
+        options: of the lister.
+        root: folder that the index's references are relative to.
+        device: torch device.
+    """
+
+    def __init__(self, kind: str, options: dict[str, Any], root: str, device: str) -> None:
+        self.lister = make_describer(kind, options, device)
+        self.root = Path(root)
+
+    def load(self, row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
+        """A row and its picture."""
+        source = row["image"]
+        return row, read_sound_image(source if Path(source).is_absolute() else str(self.root / source))
+
+    def compute(self, items: list[tuple[dict[str, Any], np.ndarray]]) -> list[list[dict[str, Any]]]:
+        """The objects of each picture, in the order the network gives them."""
+        return [self._rows(row, image) for row, image in items]
+
+    def _rows(self, row: dict[str, Any], image: np.ndarray) -> list[dict[str, Any]]:
+        key = {"dataset": row["dataset"], "sample_id": row["sample_id"]}
+        found = self.lister.objects(image)
+        listed = [{**key, "label": a, "area": b} for a, b in zip(found.labels, found.areas, strict=True)]
+        return listed or [{**key, "label": None, "area": None}]
+
+
+def stage(run: Stage) -> None:
+    """Lists the objects of every picture; a section without a type lists none."""
+    folder = run.root / "objects" / run.item
+    folder.mkdir(parents=True, exist_ok=True)
+    if not run.params:
+        return
+    if run.params.get("type") not in LISTERS:
+        raise InputError(f"list_objects.{run.item}: type must be one of {', '.join(LISTERS)}")
+    datasets = run.params.get("datasets")
+    rows = [r for r in read_table(run.root / "index.parquet", INDEX) if not datasets or r["dataset"] in datasets]
+    run_network(ListProcessor, OBJECTS, run.params, rows, run, folder)
+
+
+if __name__ == "__main__":
+    run_stage("list_objects", __doc__, stage, items=True)
