@@ -89,8 +89,8 @@ def main() -> None:
     start = times[0] - ours * len(few) / more
     print(f"plain loop, one process: {more / plain:.1f} pictures/s; split over {args.workers}: {more / ideal:.1f}")
     print(
-        f"Ray job, {args.workers} workers: {more / ours:.1f} pictures/s, {ours / ideal:.2f} times the ideal's time, after "
-        f"{start:.0f} s of starting"
+        f"Ray job, {args.workers} workers: {more / ours:.1f} pictures/s, {ours / ideal:.2f} times the ideal's time, "
+        f"after {start:.0f} s of starting"
     )
     print(f"{args.batch} pictures at a time against one by one: {single / batched:.2f} times as fast")
 
