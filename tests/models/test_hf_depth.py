@@ -181,9 +181,11 @@ def test_what_was_trained_is_saved_for_transformers(depth_anything, tmp_path):
 
 
 class Larger(Pictures):
+    size = (70, 84)
+
     def __getitem__(self, i):
         item = super().__getitem__(i)
-        item["inputs"] = F.interpolate(item["inputs"][None], (70, 84))[0]
+        item["inputs"] = F.interpolate(item["inputs"][None], self.size)[0]
         item["data_samples"].gt_depth_map = PixelData(data=1 + item["inputs"].mean(0, keepdim=True))
         return item
 
@@ -201,6 +203,23 @@ def test_soc_on_a_fine_tuned_network(depth_anything, tmp_path):
     assert copied == sum(p.numel() for p in encoder.parameters()) - sum(
         p.numel() for p in encoder.layernorm.parameters()
     )
+
+
+def test_soc_on_tokens_of_pictures_that_the_network_stretches(tmp_path, tmp_path_factory):
+    """A DPT that takes squares alone sees 4 × 4 patches of any picture, also of one twice as wide as high."""
+
+    class Wide(Larger):
+        size = (42, 84)
+
+    folder = tmp_path_factory.mktemp("square")
+    build, processor = NETWORKS["dpt"]
+    build().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    model = HFDepthModel(str(folder), output="disparity", max_depth=10)
+    hook = {**HOOK, "feature": "network.dpt.encoder.layer.3"}
+    for name, options in (("dry", {}), ("given", {"in_channels": 32, "branch": "network"})):
+        runner = run(tmp_path / name, {**hook, **options}, model=copy.deepcopy(model), dataset=Wide(), iterations=2)
+        assert runner.message_hub.get_scalar("train/loss_soc").current() > 0
 
 
 def test_errors(tmp_path, depth_anything):

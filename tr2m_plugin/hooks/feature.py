@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from tr2m_plugin.errors import InputError
 
@@ -104,6 +105,34 @@ def picture_size(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, i
     return None
 
 
+def watch_size(
+    model: nn.Module, feature: str, store: Callable[[nn.Module, tuple[int, int]], None]
+) -> list[RemovableHandle]:
+    """Tells the size of the pictures as the modules around a feature see them, from the outermost to the innermost.
+
+    A model may resize its pictures before it encodes them; the last size told is that of the encoder.
+
+    Args:
+        model: that holds the feature.
+        feature: name of its submodule.
+        store: is called with the module and height and width whenever one is called with pictures (B, 3, H, W).
+    """
+
+    def tell(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        size = picture_size(args, kwargs) if module is model else _tensor_size(args, kwargs)
+        if size is not None:
+            store(module, size)
+
+    parts = feature.split(".")
+    around = {model, *(find_submodule(model, ".".join(parts[:count])) for count in range(1, len(parts) + 1))}
+    return [module.register_forward_pre_hook(tell, with_kwargs=True) for module in around]
+
+
+def _tensor_size(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int] | None:
+    pictures = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.ndim == 4 and v.shape[1] == 3]
+    return (pictures[0].shape[-2], pictures[0].shape[-1]) if pictures else None
+
+
 @contextmanager
 def _aside(model: nn.Module) -> Iterator[None]:
     """Running a model without a trace: no gradient, no statistics, no random number, no compilation."""
@@ -156,31 +185,32 @@ class DryRun:
 
     Args:
         model: with MMEngine's `data_preprocessor`, called as `model(**batch, mode="loss")`.
-        feature: the submodule whose output is wanted.
+        feature: name of the submodule whose output is wanted.
         dataset: of the training data.
         collate: makes a batch of a list of its items.
 
     Attributes:
         output: of the submodule.
-        size: height and width of the picture; None when unknown.
+        size: height and width of the picture as the encoder sees it; None when unknown.
         called: the submodules that ran up to the feature.
     """
 
-    def __init__(self, model: nn.Module, feature: nn.Module, dataset: Any, collate: Any) -> None:
+    def __init__(self, model: nn.Module, feature: str, dataset: Any, collate: Any) -> None:
         self.called: set[nn.Module] = set()
+        self.size: tuple[int, int] | None = None
         handles = [
             module.register_forward_pre_hook(lambda module, _: self.called.add(module)) for module in model.modules()
         ]
+        handles += watch_size(model, feature, lambda _, size: setattr(self, "size", size))
         try:
             with _aside(model):
                 preprocess: Any = model.data_preprocessor
                 batch = preprocess(collate([dataset[0]]), False)
                 self.args, self.kwargs = _arguments(batch)
-                self.output = run_to(model, feature, self.args, self.kwargs)
+                self.output = run_to(model, find_submodule(model, feature), self.args, self.kwargs)
         finally:
             for handle in handles:
                 handle.remove()
-        self.size = picture_size(self.args, self.kwargs)
 
     def pruned_copy(self, model: nn.Module, feature: str) -> nn.Module:
         """A copy of the model without the submodules that the feature does not need.

@@ -26,7 +26,7 @@ from tr2m_plugin.hooks.feature import (
     as_map,
     find_submodule,
     pick,
-    picture_size,
+    watch_size,
 )
 from tr2m_plugin.losses.scale_oriented_contrast import Reduction
 from tr2m_plugin.losses.silog import valid_depth
@@ -137,7 +137,7 @@ class SOCHook(Hook):
             raise InputError("SOCHook needs a single optimizer to train its projector with, not several")
         self._model = model
         feature = find_submodule(model, self.feature)
-        dry_run = self._dry_run(runner, model, feature)
+        dry_run = self._dry_run(runner, model)
         self.in_channels = self.in_channels or self._channels(dry_run)
         like = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
         # Without a trace in the random numbers, training sees the same pictures with the hook and without.
@@ -155,7 +155,7 @@ class SOCHook(Hook):
         self._add_projector(runner, wrapped, model, projector)
         self._register(model, feature)
 
-    def _dry_run(self, runner: Runner, model: nn.Module, feature: nn.Module) -> DryRun | None:
+    def _dry_run(self, runner: Runner, model: nn.Module) -> DryRun | None:
         """A dry run where something is to be learned from one."""
         if self.in_channels and self.branch:
             return None
@@ -164,7 +164,7 @@ class SOCHook(Hook):
             if self.in_channels:
                 return None
             raise InputError("SOCHook cannot look at a picture of an iterable dataset: give in_channels")
-        return DryRun(model, feature, loader.dataset, loader.collate_fn)
+        return DryRun(model, self.feature, loader.dataset, loader.collate_fn)
 
     def _channels(self, dry_run: DryRun | None) -> int:
         assert dry_run is not None
@@ -191,9 +191,17 @@ class SOCHook(Hook):
         own = [whole, weakref.ref(branch), weakref.ref(feature)]
         captured = self._captured
 
-        def ours(module: nn.Module) -> bool:
+        def training() -> bool:
             target = whole()
-            return target is not None and target.training and any(module is reference() for reference in own)
+            return target is not None and target.training
+
+        def ours(module: nn.Module) -> bool:
+            return training() and any(module is reference() for reference in own)
+
+        def capture_size(module: nn.Module, size: tuple[int, int]) -> None:
+            # Copies have other modules around their feature, which these hooks came along to.
+            if training() and any(module is reference() for reference in around):
+                captured["size"] = size
 
         def capture_inputs(module: nn.Module, args: tuple, kwargs: dict) -> None:
             if ours(module):
@@ -208,12 +216,16 @@ class SOCHook(Hook):
             if this is None or not ours(module) or not isinstance(output, dict):
                 return None
             samples = kwargs.get("data_samples", args[1] if len(args) > 1 else None)
-            return {**output, "loss_soc": this._contrast(samples, picture_size(args, kwargs))}
+            return {**output, "loss_soc": this._contrast(samples)}
 
         def stop(module: nn.Module, args: tuple, output: Any) -> None:
             captured["key"] = output
             raise FeatureReachedError
 
+        parts = self.feature.split(".")
+        names = ["", *(".".join(parts[:count]) for count in range(1, len(parts) + 1))]
+        around = [weakref.ref(find_submodule(model, name)) for name in names]
+        watch_size(model, self.feature, capture_size)
         branch.register_forward_pre_hook(capture_inputs, with_kwargs=True)
         feature.register_forward_hook(capture_feature)
         model.register_forward_hook(add_loss, with_kwargs=True)
@@ -233,14 +245,14 @@ class SOCHook(Hook):
 
     # Exceptions that end a forward, and shapes of one iteration only, are not for a compiler.
     @torch.compiler.disable
-    def _contrast(self, samples: Any, size: tuple[int, int] | None) -> Tensor:
+    def _contrast(self, samples: Any) -> Tensor:
         if not (self._counts or not self._checked):
             self._captured.clear()
             return self._zero()
         if "feature" not in self._captured:
             raise InputError(f"the model's forward in mode 'loss' never runs {self.feature!r}")
         depth = self._true_depth(samples)
-        size = size or (depth.shape[-2], depth.shape[-1])
+        size = self._captured.pop("size", (depth.shape[-2], depth.shape[-1]))
         feature = self._map(self._captured.pop("feature"), size)
         if not self._checked:
             self._check(feature, depth)

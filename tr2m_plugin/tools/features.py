@@ -15,7 +15,7 @@ from torch import Tensor
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.class_separation import class_separation
-from tr2m_plugin.hooks.feature import Step, as_map, find_submodule, pick, picture_size, run_to
+from tr2m_plugin.hooks.feature import Step, as_map, find_submodule, pick, run_to, watch_size
 from tr2m_plugin.structures import stack_maps
 
 
@@ -74,14 +74,15 @@ def _collect(
     loader = dict(config.val_dataloader, batch_size=1, num_workers=0)
     # Depth at the size of the pictures, as in training.
     loader["dataset"] = {**loader["dataset"], "pipeline": _training_like(config)}
-    maps, depths = [], []
+    maps, depths, sizes = [], [], []
+    watch_size(model, feature, lambda _, size: sizes.append(size))
     for number, data in enumerate(Runner.build_dataloader(loader, seed=0)):
         if number == pictures:
             break
         batch = model.data_preprocessor(data, False)
         output = run_to(model, find_submodule(model, feature), (), {**batch, "mode": "loss"})
         depth = stack_maps(batch["data_samples"], "gt_depth_map")
-        size = picture_size((), batch) or (depth.shape[-2], depth.shape[-1])
+        size = sizes[-1] if sizes else (depth.shape[-2], depth.shape[-1])
         maps.append(as_map(pick(output, index), *size).float())
         depths.append(depth)
     return Features(torch.cat(maps), torch.cat(depths))
