@@ -8,7 +8,7 @@ import torch
 import transformers as hf
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import PixelData
-from somebodys_model import HOOK, Pictures, run
+from somebodys_model import HOOK, Pictures, Watch, run, soc
 from torch.nn import functional as F
 
 from tr2m_plugin.errors import InputError
@@ -217,9 +217,17 @@ def test_soc_on_tokens_of_pictures_that_the_network_stretches(tmp_path, tmp_path
     processor.save_pretrained(folder)
     model = HFDepthModel(str(folder), output="disparity", max_depth=10)
     hook = {**HOOK, "feature": "network.dpt.encoder.layer.3"}
+    shapes = []
+
+    def record(runner):
+        contrast = soc(runner).loss
+        forward = contrast.forward
+        contrast.forward = lambda query, *args: shapes.append(tuple(query.shape[2:])) or forward(query, *args)
+
     for name, options in (("dry", {}), ("given", {"in_channels": 32, "branch": "network"})):
-        runner = run(tmp_path / name, {**hook, **options}, model=copy.deepcopy(model), dataset=Wide(), iterations=2)
-        assert runner.message_hub.get_scalar("train/loss_soc").current() > 0
+        extra = [Watch(before_run=record)]
+        run(tmp_path / name, {**hook, **options}, model=copy.deepcopy(model), dataset=Wide(), iterations=2, extra=extra)
+    assert shapes == [(4, 4)] * 4
 
 
 def test_errors(tmp_path, depth_anything):
