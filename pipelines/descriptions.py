@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, OBJECTS, read_table, sample_key, write_table
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
 from tr2m_plugin.description.object_list import object_sentences
 from tr2m_plugin.errors import InputError
 
@@ -42,24 +42,18 @@ def _lines(folder: Path, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for table in _tables(folder):
             yield from read_table(table, DESCRIPTIONS)
         return
-    listed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    listed: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for table in _tables(folder):
-        for row in read_table(table, OBJECTS):
-            listed[row["dataset"], row["sample_id"]] += [row["label"]] if row["label"] else []
+        for row in read_table(table, LISTED):
+            listed[row["dataset"], row["sample_id"]].append(row)
     seed = params.get("seed", 0)
-    for (dataset, sample), labels in listed.items():
+    for (dataset, sample), found in listed.items():
+        labels = [row["label"] for row in found if row["label"]]
         own = seed + zlib.crc32(f"{dataset}/{sample}".encode())
         texts = object_sentences(labels, params.get("sentences", 5), own, params.get("style", "plain"))
+        known = {name: found[0][name] for name in ("dataset", "sample_id", "source", "model", "revision")}
         for variant, text in enumerate(texts):
-            yield {
-                "dataset": dataset,
-                "sample_id": sample,
-                "source": folder.name,
-                "variant": variant,
-                "text": text,
-                "model": folder.name,
-                "seed": seed,
-            }
+            yield {**known, "variant": variant, "text": text, "seed": seed}
 
 
 def _failed(folders: list[Path]) -> set[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.describe import run_network
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.arrays import read_sound_image
-from tr2m_plugin.datasets.tables import INDEX, OBJECTS, read_table
+from tr2m_plugin.datasets.tables import INDEX, LISTED, read_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.tools.describe import make_describer
 
@@ -19,7 +19,7 @@ LISTERS = ("MaskDino", "Transformers")
 
 
 class ListProcessor:
-    """Pictures in, rows of the table of objects out; a picture without objects has one row without a label.
+    """Pictures in, rows of `LISTED` out.
 
     Args:
         kind: one of `LISTERS`.
@@ -42,8 +42,10 @@ class ListProcessor:
         return [self._rows(row, image) for row, image in items]
 
     def _rows(self, row: dict[str, Any], image: np.ndarray) -> list[dict[str, Any]]:
+        lister = self.lister
         key = {"dataset": row["dataset"], "sample_id": row["sample_id"]}
-        found = self.lister.objects(image)
+        key |= {"source": lister.source, "model": lister.model, "revision": lister.revision}
+        found = lister.objects(image)
         listed = [{**key, "label": a, "area": b} for a, b in zip(found.labels, found.areas, strict=True)]
         return listed or [{**key, "label": None, "area": None}]
 
@@ -58,7 +60,7 @@ def stage(run: Stage) -> None:
         raise InputError(f"list_objects.{run.item}: type must be one of {', '.join(LISTERS)}")
     datasets = run.params.get("datasets")
     rows = [r for r in read_table(run.root / "index.parquet", INDEX) if not datasets or r["dataset"] in datasets]
-    run_network(ListProcessor, OBJECTS, run.params, rows, run, folder)
+    run_network(ListProcessor, LISTED, run.params, rows, run, folder)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from test_network import original
 from benchmarks.tiny_llava import save_llava
 from pipelines import describe, descriptions, list_objects
 from pipelines.params import Stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, OBJECTS, read_table, sample_key, write_table
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
 from tr2m_plugin.errors import InputError
 
 PROMPT = ["Describe the image in one sentence."]
@@ -84,7 +84,8 @@ def test_fifteen_rows_a_picture(networks, tmp_path):
     assert rows[0]["source"] == "llava-mistral", "as in RSA's files, Mistral comes first"
     assert all(row["text"] and row["dataset"] == "mine" and row["model"] for row in rows)
     assert all((row["prompt"] is None) == (row["source"] == "maskdino") for row in rows)
-    listed = read_table(next((tmp_path / "objects" / "maskdino").glob("0*.parquet")), OBJECTS)
+    assert {row["model"] for row in rows if row["source"] == "maskdino"} == {"maskdino.pth"}
+    listed = read_table(next((tmp_path / "objects" / "maskdino").glob("0*.parquet")), LISTED)
     assert {row["sample_id"] for row in listed} == {"000", "001", "002"}, "also those in which nothing was found"
 
 

@@ -137,6 +137,20 @@ def test_killed_and_repeated_it_goes_on(tmp_path, repository):
     assert len(find_arrays(out)) == 20
 
 
+def test_two_runs_at_once_share_the_work(tmp_path, repository):
+    """The second waits for the first and finds nothing left to do."""
+    script = tmp_path / "job.py"
+    text = SCRIPT.format(repository=str(repository), here=str(repository / "tests" / "pipelines"))
+    script.write_text(text.replace('{"wait": 0.5}', '{"wait": 0.1, "log": sys.argv[2]}'))
+    command = [sys.executable, str(script), str(tmp_path / "out"), str(tmp_path / "log")]
+    jobs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [job.communicate(timeout=120)[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert sum("another run is writing" in text for text in told) == 1
+    assert done(tmp_path / "log") == list(range(20))
+    assert len(find_arrays(tmp_path / "out")) == 20
+
+
 def test_on_ray_the_result_is_the_same(tmp_path, repository, monkeypatch):
     """Workers are processes of their own, so they import this module by name."""
     monkeypatch.syspath_prepend(str(repository / "tests" / "pipelines"))

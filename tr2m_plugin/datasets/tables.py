@@ -47,6 +47,14 @@ OBJECTS: dict[str, str] = {
 }
 """One row per visible object, the largest of a picture first."""
 
+LISTED: dict[str, str] = {
+    **OBJECTS,
+    "source": "string",  # what found it
+    "model": "string",  # its weights
+    "revision": "string",  # of the weights' repository; null where there is none
+}
+"""One row per object that a network found; a picture in which it found none has one row without a label."""
+
 SCENES: dict[str, str] = {
     "dataset": "string",
     "sample_id": "string",
