@@ -27,7 +27,7 @@ from tr2m_plugin.datasets.tables import (
 )
 from tr2m_plugin.description import ColonTemplate
 from tr2m_plugin.description.object_list import object_sentences
-from tr2m_plugin.description.rsa import read_lines
+from tr2m_plugin.description.rsa import read_lines, rsa_line
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.tools.describe import make_describer
 
@@ -291,6 +291,7 @@ def _texts(entry: Mapping[str, Any], rows: list[dict[str, Any]], root: Path) -> 
             "variant": variant,
             "text": text,
             **known,
+            **(rsa_line(variant) if source == "rsa" else {}),
         }
         for row in rows
         for source, variant, text in describer.describe(row)

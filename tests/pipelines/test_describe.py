@@ -96,3 +96,29 @@ def test_scene_graphs_are_the_worlds_only(own, world):
     (own / "world").symlink_to(world / "world")
     with pytest.raises(InputError, match="mine/a has no scene graph"):
         run(own, {"type": "SceneGraph"})
+
+
+def test_published_captions_and_templates(tmp_path):
+    rows = [
+        {"dataset": "nyu", "sample_id": "kitchen_0001/rgb_1", "split": "train"},
+        {"dataset": "nyu", "sample_id": "office/rgb_2", "split": "test"},
+        {"dataset": "c3vd", "sample_id": "desc_t4_a_p2/0001", "split": "test"},
+    ]
+    write_table(tmp_path / "index.parquet", INDEX, rows)
+    for row in rows[:2]:
+        path = tmp_path / "text" / "text_all" / "nyu" / row["split"] / f"{row['sample_id']}.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text("".join(f"Line {i} of {row['sample_id']}.\n" for i in range(15)))
+    published = {"type": "RSA", "folder": str(tmp_path / "text"), "datasets": ["nyu"]}
+    found = run(tmp_path, published, {"type": "ColonTemplate", "datasets": ["c3vd"]})
+    assert len(found) == 31
+    assert found[3]["text"] == "Line 3 of kitchen_0001/rgb_1."
+    assert (found[3]["source"], found[3]["variant"], found[3]["model"]) == ("rsa", 3, "llava-mistral")
+    assert found[3]["prompt"].startswith("Condense")
+    assert found[15]["text"] == "Line 0 of office/rgb_2."
+    assert found[-1]["text"] == "The image shows a medical scene of descending colon with texture type four."
+    (tmp_path / "text" / "text_all" / "nyu" / "test" / "office" / "rgb_2.txt").unlink()
+    with pytest.raises(InputError, match=r"office/rgb_2\.txt does not exist"):
+        run(tmp_path, published)
+    with pytest.raises(InputError, match="give RSA's folder `text`"):
+        run(tmp_path, {**published, "folder": str(tmp_path)})
