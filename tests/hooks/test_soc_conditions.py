@@ -18,6 +18,8 @@ from tr2m_plugin.checkpoint import load_checkpoint as load_safely
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.soc_hook import CHECKPOINT_KEY
 from tr2m_plugin.losses import depth_classes, reduce_classes
+from tr2m_plugin.models import SOCProjector
+from tr2m_plugin.registry import MODELS
 
 ADAM = {"optimizer": {"type": "AdamW", "lr": 1e-2, "weight_decay": 1e-2}}
 SGD = {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-2}}
@@ -185,6 +187,22 @@ def test_resuming_is_exact(tmp_path, optim):
     assert_equal(weights(parts), weights(whole))
     state = whole.optim_wrapper.state_dict()["state"]
     assert len(state) == len(list(whole.model.parameters()))
+
+
+@MODELS.register_module()
+class NormalisedProjector(SOCProjector):
+    """A projector of somebody's own, with buffers."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.pool = nn.BatchNorm2d(options["out_channels"])
+
+
+def test_resuming_with_another_projector_is_exact(tmp_path):
+    hook = {**HOOK, "projector": {"type": "NormalisedProjector", "hidden_channels": 8, "out_channels": 8}}
+    whole = run(tmp_path / "whole", hook, optim=ADAM)
+    run(tmp_path / "parts", hook, iterations=2, optim=ADAM)
+    assert_equal(weights(run(tmp_path / "parts", hook, resume=True, optim=ADAM)), weights(whole))
 
 
 def test_the_checkpoint_is_the_models_own(tmp_path):

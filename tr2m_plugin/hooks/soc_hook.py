@@ -319,12 +319,10 @@ class SOCHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Puts projector, key branch and the projector's optimizer state under a key of their own."""
-        own: dict[str, Any] = {
-            "projector": {name: value.detach() for name, value in self._online["projector"].named_parameters()},
-            "key": self._key.state_dict(),
-        }
+        projector = self._online["projector"]
+        own: dict[str, Any] = {"projector": projector.state_dict(), "key": self._key.state_dict()}
         if "optimizer" in checkpoint:
-            own["optimizer"] = _take_off(checkpoint["optimizer"], len(own["projector"]))
+            own["optimizer"] = _take_off(checkpoint["optimizer"], len(list(projector.parameters())))
         checkpoint[CHECKPOINT_KEY] = own
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
