@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import Runner, load_checkpoint
 from somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, assert_equal, run, soc, weights
 from torch import nn
@@ -19,7 +19,6 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.soc_hook import CHECKPOINT_KEY
 from tr2m_plugin.losses import depth_classes, reduce_classes
 from tr2m_plugin.models import SOCProjector
-from tr2m_plugin.registry import MODELS
 
 ADAM = {"optimizer": {"type": "AdamW", "lr": 1e-2, "weight_decay": 1e-2}}
 SGD = {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-2}}
