@@ -110,6 +110,16 @@ def test_a_model_of_transformers(mask2former, task):
     assert rows[0]["source"] == "mask2former"
 
 
+@pytest.mark.parametrize("kind", ["maskdino", "mask2former"])
+def test_half_precision(maskdino, mask2former, kind):
+    options = {"device": "cpu", "dtype": "bfloat16"}
+    if kind == "maskdino":
+        lister = MaskDinoLister(maskdino, size=64, num_queries=20, **options)
+    else:
+        lister = TransformersLister(mask2former, threshold=0.0, **options)
+    assert lister.objects(picture()).map.shape == (90, 120)
+
+
 class Found(ObjectLister):
     def objects(self, image):
         return Objects(["traffic light", "traffic light", "oven"], [0.1] * 3, np.zeros((1, 1), np.int32))

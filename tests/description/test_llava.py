@@ -78,6 +78,12 @@ def test_draws_repeat_with_their_seed_and_leave_no_trace(llava):
     assert texts(1) == texts(1) != texts(2)
 
 
+def test_half_precision(llava):
+    folder, _ = llava
+    rows = describer(folder, dtype="bfloat16", prompts=PROMPTS[:1]).describe(pictures()[:2], ["a", "b"])
+    assert all(row["text"] for row in rows)
+
+
 def test_each_family_is_asked_in_its_own_words(llava):
     folder, family = llava
     asker = describer(folder)

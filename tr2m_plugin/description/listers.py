@@ -93,7 +93,7 @@ class MaskDinoLister(ObjectLister):
         longest: what the longer edge may be. Default: 1333.
         num_queries: objects that are predicted. Default: 300.
         object_mask_threshold: see `panoptic_segments`; overlap_threshold and temperature too.
-        dtype: precision of the weights. Default: float32.
+        dtype: precision of the arithmetic, by autocast: positions need float32. Default: float32.
         device: torch device. Default: auto.
         **kwargs: options of `ObjectLister`.
 
@@ -121,7 +121,8 @@ class MaskDinoLister(ObjectLister):
         network = MaskDino.from_original(weights, num_queries)
         if network.sizes.classes != len(COCO_PANOPTIC):
             raise InputError(f"{name} knows {network.sizes.classes} classes: give a panoptic model, which knows 133")
-        self.network = network.to(pick_device(device), precision(dtype))
+        self.network = network.to(pick_device(device))
+        self.dtype = precision(dtype)
         self.size, self.longest = size, longest
         self.thresholds = (object_mask_threshold, overlap_threshold, temperature)
 
@@ -132,7 +133,8 @@ class MaskDinoLister(ObjectLister):
         height, width = image.shape[:2]
         seen = shortest_edge(height, width, self.size, self.longest)
         pixels = np.array(pillow.fromarray(image).resize(seen[::-1], pillow.Resampling.BILINEAR))
-        outputs = self.network(torch.from_numpy(pixels).permute(2, 0, 1))
+        with torch.autocast(self.network.mean.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            outputs = self.network(torch.from_numpy(pixels).permute(2, 0, 1))
         outputs = {k: v.float() if isinstance(v, Tensor) else v for k, v in outputs.items()}
         found, segments = panoptic_segments(outputs, (height, width), *self.thresholds)
         labels = [clean_label(COCO_PANOPTIC[segment.category]) for segment in segments]

@@ -115,7 +115,9 @@ class LlavaDescriber:
         self.max_new_tokens, self.sample, self.temperature, self.seed = max_new_tokens, sample, temperature, seed
         self.revision = getattr(config, "_commit_hash", None) or revision
         self.processor = load_pretrained("AutoProcessor", model, revision=revision)
-        self.processor.tokenizer.padding_side = "left"
+        tokenizer = self.processor.tokenizer
+        tokenizer.padding_side = "left"
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         options = {"device_map": device_map} if device_map else {}
         if attn_implementation:
             options["attn_implementation"] = attn_implementation
