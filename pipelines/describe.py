@@ -15,7 +15,7 @@ from pipelines.mini_world.captions import colon_sentences, scene_sentences, toy_
 from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp, weights_digest
 from pipelines.sharded import Settings, run_sharded
-from tr2m_plugin.datasets.arrays import read_sound_image
+from tr2m_plugin.datasets.arrays import read_image_strict
 from tr2m_plugin.datasets.tables import (
     DESCRIPTIONS,
     INDEX,
@@ -31,8 +31,13 @@ from tr2m_plugin.description.rsa import read_lines, rsa_line
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.tools.describe import make_describer
 
-Sentences = Iterable[tuple[str, int, str]]
-"""Source, variant and text."""
+Sentences = list[dict[str, Any]]
+"""Rows of the table of descriptions, without the picture that they are about."""
+
+
+def numbered(source: str, texts: Iterable[str]) -> Sentences:
+    """Sentences of one source, counted from 0."""
+    return [{"source": source, "variant": number, "text": text} for number, text in enumerate(texts)]
 
 
 class SceneGraph:
@@ -58,7 +63,7 @@ class SceneGraph:
             raise InputError(f"{key} has no scene graph: SceneGraph describes the miniature world only")
         scene = self._scenes[key]
         if row["domain"] == "surgical":
-            return [("template", i, text) for i, text in enumerate(colon_sentences(scene["place"], scene["detail"]))]
+            return numbered("template", colon_sentences(scene["place"], scene["detail"]))
         seed = zlib.crc32(key.encode())
         rng = np.random.default_rng([self.seed, seed])
         labels = self._labels[key]
@@ -73,10 +78,7 @@ class SceneGraph:
         )
         listed = labels if scene["scale"] == 1 else toy_labels(labels, rng)
         lists = object_sentences(listed, self.objects, seed + self.seed)
-        return [
-            *(("scene", i, text) for i, text in enumerate(places)),
-            *(("objects", i, text) for i, text in enumerate(lists)),
-        ]
+        return numbered("scene", places) + numbered("objects", lists)
 
 
 class TextFiles:
@@ -105,7 +107,7 @@ class TextFiles:
         lines = [line for line in lines if line]
         if not lines:
             raise InputError(f"{path} holds no text: write one sentence per line")
-        return [("text_file", i, text) for i, text in enumerate(lines)]
+        return numbered("text_file", lines)
 
 
 class Sentence:
@@ -123,7 +125,7 @@ class Sentence:
 
     def describe(self, row: dict[str, Any]) -> Sentences:
         """The sentence."""
-        return [("sentence", 0, self.text)]
+        return numbered("sentence", [self.text])
 
 
 class ColonTemplates:
@@ -139,7 +141,7 @@ class ColonTemplates:
 
     def describe(self, row: dict[str, Any]) -> Sentences:
         """The sentence."""
-        return [("template", 0, self.template.describe([None], [row["sample_id"]])[0]["text"])]
+        return self.template.describe([None], [row["sample_id"]])
 
 
 class RSA:
@@ -159,7 +161,7 @@ class RSA:
         """The file's lines."""
         split = "train" if row["split"] == "train" else "test"
         path = self.folder / row["dataset"] / split / f"{row['sample_id']}.txt"
-        return [("rsa", number, text) for number, text in enumerate(read_lines(path))]
+        return [{**rsa_line(number), "text": text} for number, text in enumerate(read_lines(path))]
 
 
 DESCRIBERS = {
@@ -171,33 +173,37 @@ DESCRIBERS = {
 }
 """Describers that look at no picture, by type; each takes the profile's folder and its options."""
 
-NETWORKS = ("Llava", "MaskDino", "Transformers")
+CAPTIONERS = ("Llava",)
 """Describers that do, by type; see `tr2m_plugin.tools.describe.make_describer`."""
 
 
-class DescribeProcessor:
-    """Pictures in, rows of the table of descriptions out.
+class PictureProcessor:
+    """A network that looks at pictures, in a worker.
 
     Args:
-        kind: one of `NETWORKS`.
-        options: of the describer.
+        kind: its type, for `make_describer`.
+        options: of the network.
         root: folder that the index's references are relative to.
         device: torch device.
     """
 
     def __init__(self, kind: str, options: dict[str, Any], root: str, device: str) -> None:
-        self.describer = make_describer(kind, options, device)
+        self.network = make_describer(kind, options, device)
         self.root = Path(root)
 
     def load(self, row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
-        """A row and its picture."""
+        """A row and its picture, (H, W, 3) uint8 RGB."""
         source = row["image"]
-        return row, read_sound_image(source if Path(source).is_absolute() else str(self.root / source))
+        return row, read_image_strict(source if Path(source).is_absolute() else str(self.root / source))
+
+
+class DescribeProcessor(PictureProcessor):
+    """Pictures in, rows of the table of descriptions out."""
 
     def compute(self, items: list[tuple[dict[str, Any], np.ndarray]]) -> list[list[dict[str, Any]]]:
         """The rows of each picture."""
         made: dict[str, list[dict[str, Any]]] = {sample_key(row): [] for row, _ in items}
-        for line in self.describer.describe([image for _, image in items], list(made)):
+        for line in self.network.describe([image for _, image in items], list(made)):
             made[line["sample_id"]].append(line)
         return [
             [{**line, "dataset": row["dataset"], "sample_id": row["sample_id"]} for line in made[sample_key(row)]]
@@ -206,95 +212,77 @@ class DescribeProcessor:
 
 
 def run_network(
-    make_processor: Callable[..., Any],
-    columns: Mapping[str, str],
-    entry: Mapping[str, Any],
-    rows: list[dict[str, Any]],
-    run: Stage,
-    folder: Path,
-) -> list[Path]:
-    """A network on every picture, as a resumable Ray job.
+    make_processor: Callable[..., PictureProcessor], columns: Mapping[str, str], run: Stage, folder: Path
+) -> None:
+    """Runs a section's network on every picture of its datasets, as a resumable Ray job.
 
     Args:
         make_processor: `DescribeProcessor` or one like it.
         columns: of the table whose rows it makes.
-        entry: its type and its options, and those of the engine under `engine`.
-        rows: of the index.
-        run: the stage's surroundings.
+        run: whose params are the network's type and options, `datasets`, and the engine's settings under `engine`.
         folder: of the shards.
 
     Raises:
         InputError: an option of the engine is unknown, or more pictures failed than it allows.
     """
-    options = {name: value for name, value in entry.items() if name not in ("type", "engine", "datasets")}
+    options = {name: value for name, value in run.params.items() if name not in ("type", "engine", "datasets")}
     try:
-        settings = Settings(**(entry.get("engine") or {}))
+        settings = Settings(**(run.params.get("engine") or {}))
     except TypeError as error:
         raise InputError(f"{folder.name}, engine: {error}") from error
-    weights = options.get("model") or options.get("weights") or ""
-    return run_sharded(
+    kind, weights = run.params["type"], options.get("model") or options.get("weights") or ""
+    run_sharded(
         f"{folder.parent.name} {folder.name}",
-        [picture_stamp(row, run.root) for row in rows],
+        [picture_stamp(row, run.root) for row in _indexed(run, run.params)],
         make_processor,
-        {"kind": entry["type"], "options": options, "root": str(run.root.resolve())},
-        [entry["type"], options, weights_digest(weights) if weights else ""],
+        {"kind": kind, "options": options, "root": str(run.root.resolve())},
+        [kind, options, weights_digest(weights) if weights else ""],
         folder,
         settings,
         columns,
     )
 
 
+def _indexed(run: Stage, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the index, of an entry's datasets where it names any."""
+    datasets = entry.get("datasets")
+    rows = read_table(run.root / "index.parquet", INDEX)
+    return [row for row in rows if not datasets or row["dataset"] in datasets]
+
+
 def stage(run: Stage) -> None:
     """Describes every picture that an item's datasets name.
 
-    An item's section is a network with its options, whose shards go into `described/ITEM`; or a list of describers that
-    look at no picture, whose sentences go into `described/ITEM/texts.parquet`; or empty.
+    An item's section is a captioner with its options, whose shards go into `described/ITEM`; or a list of describers
+    that look at no picture, whose sentences go into `described/ITEM/texts.parquet`; or empty.
     """
     folder = run.root / "described" / (run.item or "texts")
     folder.mkdir(parents=True, exist_ok=True)
-    rows = read_table(run.root / "index.parquet", INDEX)
     kind = run.params.get("type")
-    if kind in NETWORKS:
-        run_network(DescribeProcessor, DESCRIPTIONS, run.params, _of_datasets(rows, run.params), run, folder)
+    if kind in CAPTIONERS:
+        run_network(DescribeProcessor, DESCRIPTIONS, run, folder)
         return
     if kind is not None:
-        raise InputError(f"describe.{folder.name}: type must be one of {', '.join(NETWORKS)}, not {kind!r}")
-    texts: list[dict[str, Any]] = []
-    for entry in run.params.get("describers") or []:
-        if entry.get("type") not in DESCRIBERS:
-            raise InputError(
-                f"describe.{folder.name}: type must be one of {', '.join(DESCRIBERS)}, not {entry.get('type')!r}"
-            )
-        texts += _texts(entry, _of_datasets(rows, entry), run.root)
+        raise InputError(f"describe.{folder.name}: type must be one of {', '.join(CAPTIONERS)}, not {kind!r}")
+    texts = [row for entry in run.params.get("describers") or [] for row in _texts(entry, run, folder.name)]
     write_table(folder / "texts.parquet", DESCRIPTIONS, texts)
     print(f"describe {folder.name}: {len(texts)} sentences")
 
 
-def _of_datasets(rows: list[dict[str, Any]], entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    datasets = entry.get("datasets")
-    return [row for row in rows if not datasets or row["dataset"] in datasets]
-
-
-def _texts(entry: Mapping[str, Any], rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
-    kind = entry["type"]
+def _texts(entry: Mapping[str, Any], run: Stage, item: str) -> list[dict[str, Any]]:
+    kind = entry.get("type")
+    if kind not in DESCRIBERS:
+        raise InputError(f"describe.{item}: type must be one of {', '.join(DESCRIBERS)}, not {kind!r}")
     options = {name: value for name, value in entry.items() if name not in ("type", "datasets")}
     try:
-        describer = DESCRIBERS[kind](root, **options)
+        describer = DESCRIBERS[kind](run.root, **options)
     except TypeError as error:
         raise InputError(f"{kind}: {error}") from error
     known = {"model": kind, "seed": options.get("seed", 0)}
     return [
-        {
-            "dataset": row["dataset"],
-            "sample_id": row["sample_id"],
-            "source": source,
-            "variant": variant,
-            "text": text,
-            **known,
-            **(rsa_line(variant) if source == "rsa" else {}),
-        }
-        for row in rows
-        for source, variant, text in describer.describe(row)
+        {**known, **line, "dataset": row["dataset"], "sample_id": row["sample_id"]}
+        for row in _indexed(run, entry)
+        for line in describer.describe(row)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
-from tr2m_plugin.description.object_list import object_sentences
+from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.errors import InputError
 
 ORDER = ("texts", "llava_mistral", "llava_vicuna", "maskdino", "transformers")
@@ -49,7 +48,7 @@ def _lines(folder: Path, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
     seed = params.get("seed", 0)
     for (dataset, sample), found in listed.items():
         labels = [row["label"] for row in found if row["label"]]
-        own = seed + zlib.crc32(f"{dataset}/{sample}".encode())
+        own = sample_seed(seed, f"{dataset}/{sample}")
         texts = object_sentences(labels, params.get("sentences", 5), own, params.get("style", "plain"))
         known = {name: found[0][name] for name in ("dataset", "sample_id", "source", "model", "revision")}
         for variant, text in enumerate(texts):

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.describe import run_network
+from pipelines.describe import PictureProcessor, run_network
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.arrays import read_sound_image
-from tr2m_plugin.datasets.tables import INDEX, LISTED, read_table
+from tr2m_plugin.datasets.tables import LISTED
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.tools.describe import make_describer
 
 LISTERS = ("MaskDino", "Transformers")
 """Networks by type; see `tr2m_plugin.tools.describe.make_describer`."""
 
 
-class ListProcessor:
-    """Pictures in, rows of `LISTED` out.
-
-    Args:
-        kind: one of `LISTERS`.
-        options: of the lister.
-        root: folder that the index's references are relative to.
-        device: torch device.
-    """
-
-    def __init__(self, kind: str, options: dict[str, Any], root: str, device: str) -> None:
-        self.lister = make_describer(kind, options, device)
-        self.root = Path(root)
-
-    def load(self, row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
-        """A row and its picture."""
-        source = row["image"]
-        return row, read_sound_image(source if Path(source).is_absolute() else str(self.root / source))
+class ListProcessor(PictureProcessor):
+    """Pictures in, rows of `LISTED` out."""
 
     def compute(self, items: list[tuple[dict[str, Any], np.ndarray]]) -> list[list[dict[str, Any]]]:
         """The objects of each picture, in the order the network gives them."""
         return [self._rows(row, image) for row, image in items]
 
     def _rows(self, row: dict[str, Any], image: np.ndarray) -> list[dict[str, Any]]:
-        lister = self.lister
+        lister = self.network
         key = {"dataset": row["dataset"], "sample_id": row["sample_id"]}
         key |= {"source": lister.source, "model": lister.model, "revision": lister.revision}
         found = lister.objects(image)
@@ -58,9 +39,7 @@ def stage(run: Stage) -> None:
         return
     if run.params.get("type") not in LISTERS:
         raise InputError(f"list_objects.{run.item}: type must be one of {', '.join(LISTERS)}")
-    datasets = run.params.get("datasets")
-    rows = [r for r in read_table(run.root / "index.parquet", INDEX) if not datasets or r["dataset"] in datasets]
-    run_network(ListProcessor, LISTED, run.params, rows, run, folder)
+    run_network(ListProcessor, LISTED, run, folder)
 
 
 if __name__ == "__main__":

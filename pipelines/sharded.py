@@ -279,7 +279,13 @@ def _run_on_ray(
 
     started = not ray.is_initialized()
     if started and os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False)
+        try:
+            ray.init(log_to_driver=False)
+        except ConnectionError as error:
+            raise InputError(
+                f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}: is it running, and are its token "
+                f"and RAY_AUTH_MODE the same here? ({error})"
+            ) from error
     elif started:
         ray.init(
             address="local",

@@ -137,6 +137,19 @@ def test_killed_and_repeated_it_goes_on(tmp_path, repository):
     assert len(find_arrays(out)) == 20
 
 
+def test_a_cluster_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    """Ray itself tries for half a minute before it raises this."""
+    import ray
+
+    def refuse(**_):
+        raise ConnectionError("Failed to connect")
+
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(InputError, match=r"RAY_ADDRESS=10\.0\.0\.1:6379: is it running.*RAY_AUTH_MODE"):
+        run(tmp_path / "out", workers=2)
+
+
 def test_two_runs_at_once_share_the_work(tmp_path, repository):
     """The second waits for the first and finds nothing left to do."""
     script = tmp_path / "job.py"

@@ -91,7 +91,7 @@ def read_image(source: str) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def read_sound_image(source: str, max_pixels: int = 100_000_000) -> np.ndarray:
+def read_image_strict(source: str, max_pixels: int = 100_000_000) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB, from a file or an array reference, that is whole and what it seems.
 
     Stricter than `read_image`: for networks that cost much and for texts that stay.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tr2m_plugin.description.object_list import object_sentences
+from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.device import pick_device, precision
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.models.encoders import load_pretrained
@@ -65,11 +64,19 @@ class ObjectLister(ABC):
         """What is in a picture, (H, W, 3) uint8 RGB."""
 
     def describe(self, images: Sequence[np.ndarray], ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Sentences about pictures, all of a picture's after each other, as rows of the table of descriptions."""
+        """Sentences about pictures, all of a picture's after each other.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, of any sizes.
+            ids: their sample ids.
+
+        Returns:
+            Rows with `sample_id`, `source`, `variant`, `text`, `model`, `revision` and `seed`.
+        """
         rows = []
         for image, sample in zip(images, ids, strict=True):
-            seed = self.seed + zlib.crc32(sample.encode())
-            texts = object_sentences(self.objects(image).labels, self.sentences, seed, self.style)
+            labels = self.objects(image).labels
+            texts = object_sentences(labels, self.sentences, sample_seed(self.seed, sample), self.style)
             for variant, text in enumerate(texts):
                 known = {"source": self.source, "model": self.model, "revision": self.revision, "seed": self.seed}
                 rows.append({"sample_id": sample, "variant": variant, "text": text, **known})
@@ -78,8 +85,7 @@ class ObjectLister(ABC):
 
 def shortest_edge(height: int, width: int, size: int, longest: int) -> tuple[int, int]:
     """Height and width after bringing the shorter edge to a size, the longer one to no more than a limit."""
-    scale = size / min(height, width)
-    scale = min(scale, longest / (scale * max(height, width)) * scale)
+    scale = min(size / min(height, width), longest / max(height, width))
     return int(height * scale + 0.5), int(width * scale + 0.5)
 
 

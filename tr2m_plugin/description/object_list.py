@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -78,6 +79,11 @@ def object_sentences(
     if style == "plain":
         return [f"An image with {join_phrases(count_phrases(order))}." for order in orders]
     return [f"An image with {_rsa_phrases([label.split()[0] for label in order])}." for order in orders]
+
+
+def sample_seed(seed: int, sample: str) -> int:
+    """A picture's own seed, so that pictures with the same objects list them in different orders."""
+    return seed + zlib.crc32(sample.encode())
 
 
 def _rsa_phrases(names: Sequence[str]) -> str:

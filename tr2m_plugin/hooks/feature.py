@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -97,40 +98,35 @@ def as_map(feature: Any, height: int, width: int) -> Tensor:
 
 
 def picture_size(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Height and width of the pictures that a model is called with, (B, C, H, W) or a list; None when it has none."""
+    """Height and width of the pictures among arguments, (B, 3, H, W) or a list of (3, H, W); None without any."""
     for value in (*args, *kwargs.values()):
         picture = value[0] if isinstance(value, (Tensor, list, tuple)) and len(value) else None
-        if isinstance(picture, Tensor) and picture.ndim == 3:
+        if isinstance(picture, Tensor) and picture.ndim == 3 and picture.shape[0] == 3:
             return picture.shape[-2], picture.shape[-1]
     return None
 
 
-def watch_size(
-    model: nn.Module, feature: str, store: Callable[[nn.Module, tuple[int, int]], None]
-) -> list[RemovableHandle]:
+def watch_size(model: nn.Module, feature: str, store: Callable[[tuple[int, int]], None]) -> list[RemovableHandle]:
     """Tells the size of the pictures as the modules around a feature see them, from the outermost to the innermost.
 
-    A model may resize its pictures before it encodes them; the last size told is that of the encoder.
+    A model may resize its pictures before it encodes them; the last size told is that of the encoder. Copies of the
+    model, which take hooks along, tell nothing.
 
     Args:
         model: that holds the feature.
         feature: name of its submodule.
-        store: is called with the module and height and width whenever one is called with pictures (B, 3, H, W).
+        store: is called with height and width whenever a module around the feature is called with pictures.
     """
+    parts = feature.split(".")
+    modules = {model, *(find_submodule(model, ".".join(parts[:count])) for count in range(1, len(parts) + 1))}
+    around = [weakref.ref(module) for module in modules]
 
     def tell(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        size = picture_size(args, kwargs) if module is model else _tensor_size(args, kwargs)
-        if size is not None:
-            store(module, size)
+        size = picture_size(args, kwargs)
+        if size is not None and any(module is reference() for reference in around):
+            store(size)
 
-    parts = feature.split(".")
-    around = {model, *(find_submodule(model, ".".join(parts[:count])) for count in range(1, len(parts) + 1))}
-    return [module.register_forward_pre_hook(tell, with_kwargs=True) for module in around]
-
-
-def _tensor_size(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int] | None:
-    pictures = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.ndim == 4 and v.shape[1] == 3]
-    return (pictures[0].shape[-2], pictures[0].shape[-1]) if pictures else None
+    return [module.register_forward_pre_hook(tell, with_kwargs=True) for module in modules]
 
 
 @contextmanager
@@ -201,7 +197,7 @@ class DryRun:
         handles = [
             module.register_forward_pre_hook(lambda module, _: self.called.add(module)) for module in model.modules()
         ]
-        handles += watch_size(model, feature, lambda _, size: setattr(self, "size", size))
+        handles += watch_size(model, feature, lambda size: setattr(self, "size", size))
         try:
             with _aside(model):
                 preprocess: Any = model.data_preprocessor

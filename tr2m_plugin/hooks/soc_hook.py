@@ -198,9 +198,8 @@ class SOCHook(Hook):
         def ours(module: nn.Module) -> bool:
             return training() and any(module is reference() for reference in own)
 
-        def capture_size(module: nn.Module, size: tuple[int, int]) -> None:
-            # Copies have other modules around their feature, which these hooks came along to.
-            if training() and any(module is reference() for reference in around):
+        def capture_size(size: tuple[int, int]) -> None:
+            if training():
                 captured["size"] = size
 
         def capture_inputs(module: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -222,9 +221,6 @@ class SOCHook(Hook):
             captured["key"] = output
             raise FeatureReachedError
 
-        parts = self.feature.split(".")
-        names = ["", *(".".join(parts[:count]) for count in range(1, len(parts) + 1))]
-        around = [weakref.ref(find_submodule(model, name)) for name in names]
         watch_size(model, self.feature, capture_size)
         branch.register_forward_pre_hook(capture_inputs, with_kwargs=True)
         feature.register_forward_hook(capture_feature)

@@ -74,8 +74,9 @@ def _collect(
     loader = dict(config.val_dataloader, batch_size=1, num_workers=0)
     # Depth at the size of the pictures, as in training.
     loader["dataset"] = {**loader["dataset"], "pipeline": _training_like(config)}
-    maps, depths, sizes = [], [], []
-    watch_size(model, feature, lambda _, size: sizes.append(size))
+    maps, depths = [], []
+    sizes: list[tuple[int, int]] = []
+    watch_size(model, feature, sizes.append)
     for number, data in enumerate(Runner.build_dataloader(loader, seed=0)):
         if number == pictures:
             break
