@@ -131,12 +131,11 @@ def stretch_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, (size[1], size[0]), interpolation=mode)
 
 
-def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
-    """A depth map as (H, W) float32, 0 = no measurement.
+def read_stored(source: str) -> np.ndarray:
+    """A depth map as it is stored, (H, W), whatever its numbers mean.
 
     Args:
         source: a one-channel PNG or TIFF of 8 or 16 bits or of floats, a .npy file, or an array reference.
-        scale: factor from the stored numbers to the dataset's unit. Default: 1.
 
     Raises:
         InputError: the file is missing, is unreadable or has more than one channel; the message names it.
@@ -148,7 +147,7 @@ def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
     elif source.endswith(".npy"):
         try:
             stored = np.load(source, allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, EOFError, OSError) as error:
             raise InputError(f"{source} is not an array of numbers: {error}") from error
     else:
         pixels = cv2.imread(source, cv2.IMREAD_UNCHANGED)
@@ -159,6 +158,24 @@ def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
         stored = stored[..., 0]
     if stored.ndim != 2:
         raise InputError(f"{source} has the shape {stored.shape}; a depth map has one channel")
+    return stored
+
+
+def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
+    """A depth map as (H, W) float32, 0 = no measurement.
+
+    Args:
+        source: see `read_stored`.
+        scale: factor from the stored numbers to the dataset's unit. Default: 1.
+
+    Raises:
+        InputError: see `read_stored`.
+    """
+    return to_depth(read_stored(source), scale)
+
+
+def to_depth(stored: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """Stored numbers in the dataset's unit, float32; what is not finite and positive becomes 0, no measurement."""
     depth = stored.astype(np.float32) * np.float32(scale)
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 

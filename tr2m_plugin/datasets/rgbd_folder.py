@@ -101,6 +101,9 @@ class RGBDFolder:
                 "fy": fy,
                 "cx": cx,
                 "cy": cy,
+                "reader": None,
+                "extras": None,
+                "protocol": None,
             }
             for sample, image in sorted(images.items())
         ]

@@ -36,6 +36,9 @@ INDEX: dict[str, str] = {
     "fy": "double",
     "cx": "double",
     "cy": "double",
+    "reader": "string",  # whose rule decodes its files (tr2m_plugin.datasets.readers); null for plain files
+    "extras": "string",  # what the reader needs or knows besides, as JSON; null when nothing
+    "protocol": "string",  # by which it is evaluated (tr2m_plugin.evaluation.protocols); null: depth_min to depth_max
 }
 """One row per picture."""
 

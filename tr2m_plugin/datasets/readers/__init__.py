@@ -1,0 +1,54 @@
+"""Readers of published datasets, and the decoding of any row of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+from tr2m_plugin.datasets.arrays import read_depth, read_image
+from tr2m_plugin.datasets.readers.base import Reader, cut, extras_of, resize
+from tr2m_plugin.datasets.readers.nyu import NYUv2
+from tr2m_plugin.errors import InputError
+
+READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (NYUv2,)}
+"""Readers by the name of their dataset."""
+
+
+def reader_of(name: str) -> type[Reader]:
+    """A reader by the name of its dataset.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in READERS:
+        raise InputError(f"{name!r} is no dataset with a reader; there are {', '.join(READERS)}")
+    return READERS[name]
+
+
+def load_picture(row: Mapping[str, Any]) -> np.ndarray:
+    """The picture of a row of the index, (H, W, 3) uint8 RGB, cropped and resized as its reader says.
+
+    Raises:
+        InputError: the file is missing or unreadable; the message names it.
+    """
+    if not row.get("reader"):
+        return read_image(row["image"])
+    extras = extras_of(row)
+    picture = cut(reader_of(row["reader"]).picture(row), extras.get("crop"), row["image"])
+    return resize(picture, extras.get("picture_size"), cv2.INTER_LINEAR)
+
+
+def load_depth(row: Mapping[str, Any]) -> np.ndarray:
+    """True depth of a row of the index, (H, W) float32 in the dataset's unit, 0 = no measurement.
+
+    Raises:
+        InputError: the file is missing, unreadable, or not of the published type or size; the message names it.
+    """
+    if not row.get("reader"):
+        return read_depth(row["depth"], row["depth_scale"] or 1.0)
+    extras = extras_of(row)
+    depth = cut(reader_of(row["reader"]).depth(row), extras.get("crop"), row["depth"])
+    return resize(depth, extras.get("depth_size"), cv2.INTER_NEAREST)

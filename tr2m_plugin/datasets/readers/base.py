@@ -1,0 +1,291 @@
+"""What the readers of published datasets have in common: rows of the index, and how a row's files are decoded."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+from tr2m_plugin.datasets.arrays import read_image, read_stored
+from tr2m_plugin.errors import InputError, require
+
+KB_SIZE = (352, 1216)
+"""Height and width of KITTI's benchmark crop."""
+
+
+@dataclass(frozen=True)
+class Reader(ABC):
+    """A dataset as its publisher ships it.
+
+    `index` lists its pictures; `picture` and `depth` decode the files of a row. What a row needs for that travels with
+    it as JSON in the column `extras`, so that a row can be decoded wherever its files are.
+
+    Args:
+        root: the dataset's folder.
+        splits: which of train, val and test to list. Default: all that are there.
+        crop: window that is cut out of picture and depth on loading: `kb`, KITTI's benchmark crop, or top, bottom,
+            left and right in pixels. Default: none.
+        picture_size: height and width that pictures are brought to on loading, after the crop. Default: their own.
+        depth_size: the same for depth, which is sampled at the nearest pixel. Default: its own.
+
+    Attributes:
+        name: of the dataset, in tables and protocols.
+        title: as its publisher calls it.
+        domain: indoor, outdoor or surgical.
+        unit: of depth, "m" or "mm".
+        counts: published number of pictures by split.
+        publisher: where it comes from.
+    """
+
+    root: str
+    splits: Sequence[str] | None = None
+    crop: str | Sequence[int] | None = None
+    picture_size: Sequence[int] | None = None
+    depth_size: Sequence[int] | None = None
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    domain: ClassVar[str]
+    unit: ClassVar[str] = "m"
+    counts: ClassVar[Mapping[str, int]]
+    publisher: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise InputError(f"{self.root} is not a folder: give the root of {self.title}")
+        unknown = sorted(set(self.splits or ()) - set(self.counts))
+        if unknown:
+            raise InputError(f"{self.title} has the splits {', '.join(self.counts)}, not {', '.join(unknown)}")
+        if isinstance(self.crop, str) and self.crop != "kb":
+            raise InputError(f"{self.title}: crop must be 'kb' or top, bottom, left and right, not {self.crop!r}")
+
+    @property
+    def folder(self) -> Path:
+        """The root, absolute."""
+        return Path(self.root).expanduser().resolve()
+
+    @abstractmethod
+    def rows(self) -> Iterable[dict[str, Any]]:
+        """Rows of the wanted splits as the dataset lists them, whether their files are there or not.
+
+        Raises:
+            InputError: a list that it needs is missing or malformed; the message names it.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def depth(row: Mapping[str, Any]) -> np.ndarray:
+        """Depth of a row as stored, (H, W) float32 in the dataset's unit, 0 = no measurement; before crop and size.
+
+        Raises:
+            InputError: the file is missing, or not of the type that the dataset is published in.
+        """
+
+    @staticmethod
+    def picture(row: Mapping[str, Any]) -> np.ndarray:
+        """Picture of a row as stored, (H, W, 3) uint8 RGB; before crop and size."""
+        return read_image(row["image"])
+
+    def index(self) -> list[dict[str, Any]]:
+        """Rows as `tables.INDEX`, in the dataset's order; every file is there.
+
+        Raises:
+            InputError: a list or a file is missing; the message names the first and says how many.
+        """
+        rows = list(self.rows())
+        if not rows:
+            raise InputError(f"{self.folder} holds no picture of {self.title}: {self.publisher}")
+        lacking = missing_files(rows)
+        if lacking:
+            per_split = Counter(row["split"] for row in rows)
+            known = ", ".join(f"{split} {count}" for split, count in per_split.items())
+            raise InputError(
+                f"{lacking[0]} does not exist; {len(lacking)} files that {self.title} lists ({known} pictures) are not "
+                f"there: unpack them, or leave their split out with `splits` ({self.publisher})"
+            )
+        return rows
+
+    def wants(self, split: str) -> bool:
+        """Whether a split is asked for."""
+        return self.splits is None or split in self.splits
+
+    def row(
+        self,
+        sample_id: str,
+        split: str,
+        image: Path | str,
+        depth: Path | str,
+        intrinsics: Sequence[float | None] = (None, None, None, None),
+        **extras: Any,
+    ) -> dict[str, Any]:
+        """A row of the index.
+
+        Args:
+            sample_id: the picture's path without extension, as the dataset's lists name it.
+            split: train, val or test.
+            image: file.
+            depth: file.
+            intrinsics: fx, fy, cx, cy in pixels of the stored picture; None where unknown.
+            **extras: what decoding needs, and what else the dataset says of a picture; anything JSON can hold.
+        """
+        loading = {name: getattr(self, name) for name in ("crop", "picture_size", "depth_size")}
+        extras = {**{name: value for name, value in loading.items() if value is not None}, **extras}
+        fx, fy, cx, cy = intrinsics
+        return {
+            "dataset": self.name,
+            "sample_id": sample_id,
+            "split": split,
+            "domain": self.domain,
+            "image": str(image),
+            "depth": str(depth),
+            "depth_scale": None,
+            "unit": self.unit,
+            "depth_min": None,
+            "depth_max": None,
+            "fx": fx,
+            "fy": fy,
+            "cx": cx,
+            "cy": cy,
+            "reader": self.name,
+            "extras": json.dumps(extras, default=list) if extras else None,
+            "protocol": None,
+        }
+
+
+def extras_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row's reader noted."""
+    return json.loads(row["extras"]) if row.get("extras") else {}
+
+
+def missing_files(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The files that rows name and that are not there, in order; an entry of a container (`FILE#ENTRY`) is its file."""
+    files = dict.fromkeys(row[kind].partition("#")[0] for row in rows for kind in ("image", "depth"))
+    return [file for file in files if not Path(file).is_file()]
+
+
+def find_first(folder: Path, candidates: Sequence[str], what: str) -> Path:
+    """The first of some relative paths that is there.
+
+    Raises:
+        InputError: none is; the message names them all.
+    """
+    for candidate in candidates:
+        if (folder / candidate).exists():
+            return folder / candidate
+    raise InputError(f"{folder} has no {what}: looked for {', '.join(candidates)}")
+
+
+def find_list(folder: Path, names: Sequence[str], given: str | None = None) -> Path | None:
+    """A split file by its usual names, in the root or in a folder of lists below it.
+
+    Args:
+        folder: the root.
+        names: of the file.
+        given: a path that takes precedence, relative to the root or absolute. Default: none.
+
+    Raises:
+        InputError: the given file does not exist.
+    """
+    if given is not None:
+        path = folder / Path(given).expanduser()
+        if not path.is_file():
+            raise InputError(f"{path} does not exist")
+        return path
+    places = (folder, *(folder / below for below in ("splits", "data_splits", "train_test_inputs", "lists")))
+    return next((place / name for place in places for name in names if (place / name).is_file()), None)
+
+
+def read_fields(path: Path, count: int) -> Iterator[list[str]]:
+    """The fields of every line of a split file, separated by blanks; empty lines are passed over.
+
+    A leading slash of a path is not dropped here: see `below`.
+
+    Raises:
+        InputError: the file is not UTF-8, or a line has fewer fields; the message names file and line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a UTF-8 text file: {error}") from error
+    for number, line in enumerate(lines, 1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) < count:
+            raise InputError(f"{path}, line {number}: {line!r} has {len(fields)} fields, not {count}")
+        yield fields
+
+
+def below(folder: Path, path: str) -> Path:
+    """A listed path below a folder; lists write some of them with a leading slash."""
+    return folder / path.lstrip("/")
+
+
+def load_mat(path: Path | str, name: str) -> np.ndarray:
+    """A variable of a MATLAB 5 file; MATLAB 7.3 files are HDF5.
+
+    Raises:
+        InputError: the file is missing or another, or has no such variable; the message names it.
+    """
+    scipy_io = require("scipy.io", "to read MATLAB files", "data")
+    try:
+        content = scipy_io.loadmat(path)
+    except Exception as error:  # what a broken file makes of a decoder is anybody's guess
+        raise InputError(f"{path} is not a readable MATLAB 5 file: {error}") from error
+    if name not in content:
+        raise InputError(f"{path} has no variable {name}, only {', '.join(k for k in content if k[0] != '_')}")
+    return content[name]
+
+
+def stored_as(source: str, kind: type[np.generic], size: Sequence[int] | None = None) -> np.ndarray:
+    """A depth file's numbers, (H, W), which must be of the type and size that the dataset is published in.
+
+    Raises:
+        InputError: they are not; the message names the file, what was expected and what was found.
+    """
+    stored = read_stored(source)
+    check_stored(stored, source, kind, size)
+    return stored
+
+
+def check_stored(stored: np.ndarray, source: str, kind: type[np.generic], size: Sequence[int] | None = None) -> None:
+    """Raises an InputError that names the file when an array has another type or size than promised."""
+    if stored.dtype != kind or (size is not None and stored.shape != tuple(size)):
+        wanted = f"{np.dtype(kind)}" if size is None else f"{size[0]} × {size[1]} {np.dtype(kind)}"
+        found = " × ".join(str(side) for side in stored.shape)
+        raise InputError(f"{source} should be {wanted} and is {found} {stored.dtype}: is it the published file?")
+
+
+def cut(array: np.ndarray, crop: str | Sequence[int] | None, source: str) -> np.ndarray:
+    """The window of `Reader.crop`.
+
+    The benchmark crop keeps the lowest 352 rows and the middle 1216 columns (KITTI's evaluation of depth completion).
+
+    Raises:
+        InputError: the array is smaller than the window.
+    """
+    if crop is None:
+        return array
+    height, width = array.shape[:2]
+    if isinstance(crop, str):
+        top, left = height - KB_SIZE[0], (width - KB_SIZE[1]) // 2
+        window = (top, height, left, left + KB_SIZE[1])
+    else:
+        window = (crop[0], crop[1], crop[2], crop[3])
+    if min(window) < 0 or window[1] > height or window[3] > width:
+        raise InputError(f"{source} is {height} × {width}, too small for the crop {crop}")
+    return array[window[0] : window[1], window[2] : window[3]]
+
+
+def resize(array: np.ndarray, size: Sequence[int] | None, interpolation: int) -> np.ndarray:
+    """An array at another height and width; None leaves it."""
+    if size is None or array.shape[:2] == tuple(size):
+        return array
+    return cv2.resize(array, (int(size[1]), int(size[0])), interpolation=interpolation)

@@ -1,0 +1,111 @@
+"""NYU Depth v2 (Silberman et al. 2012; cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tr2m_plugin.datasets.arrays import read_image, to_depth
+from tr2m_plugin.datasets.readers.base import Reader, below, find_first, find_list, load_mat, read_fields, stored_as
+from tr2m_plugin.errors import InputError, require
+
+LISTS = {"train": "nyudepthv2_train_files_with_gt.txt", "test": "nyudepthv2_test_files_with_gt.txt"}
+FOLDERS = {"train": ("sync", "train"), "test": ("official_splits/test", "test")}
+LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
+SIZE = (480, 640)
+FOCAL = 518.8579
+"""In pixels; the third field of every line of the lists."""
+FRAME = (slice(7, 474), slice(7, 632))
+"""What the extraction script leaves of a test picture; the rest becomes black."""
+
+
+@dataclass(frozen=True)
+class NYUv2(Reader):
+    """NYU Depth v2: 24,231 pictures of 284 scenes to train on, the 654 of the official test split.
+
+    The folders are those of BTS and its followers (`sync/SCENE/rgb_00000.jpg` with `sync_depth_00000.png`, and
+    `official_splits/test/SCENETYPE/`), listed in `nyudepthv2_{train,test}_files_with_gt.txt`. The test split can also
+    be read from what the publisher ships, `nyu_depth_v2_labeled.mat` (MATLAB 7.3, that is HDF5) and `splits.mat`
+    (MATLAB 5): raw depth, not the in-filled one, cut to millimetres, and pictures black outside rows 7:474 and columns
+    7:632, as the lists' extraction script leaves them (cleinc/bts, extract_official_train_test_set_from_mat.py).
+
+    Args:
+        train_list: split file. Default: looked for in the root and in folders of lists below it.
+        test_list: the same for the test split.
+    """
+
+    train_list: str | None = None
+    test_list: str | None = None
+
+    name: ClassVar[str] = "nyu"
+    title: ClassVar[str] = "NYU Depth v2"
+    domain: ClassVar[str] = "indoor"
+    counts: ClassVar[Mapping[str, int]] = {"train": 24231, "test": 654}
+    publisher: ClassVar[str] = (
+        "NYU, cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html; the synchronised training pictures and the lists come "
+        "from BTS, github.com/cleinc/bts"
+    )
+
+    def rows(self) -> Iterable[dict[str, Any]]:
+        found = False
+        for split, given in (("train", self.train_list), ("test", self.test_list)):
+            path = find_list(self.folder, [LISTS[split]], given) if self.wants(split) else None
+            if path is not None:
+                found = True
+                yield from self._listed(split, path)
+            elif split == "test" and self.wants(split) and (self.folder / LABELED).is_file():
+                found = True
+                yield from self._labeled()
+        if not found:
+            wanted = [LISTS[split] for split in LISTS if self.wants(split)]
+            raise InputError(
+                f"{self.folder} has none of {', '.join(wanted)}, nor {LABELED} with {SPLITS}: {self.publisher}"
+            )
+
+    def _listed(self, split: str, path: Path) -> Iterable[dict[str, Any]]:
+        folder = find_first(self.folder, FOLDERS[split], f"folder of the {split} split")
+        for image, depth, focal in (fields[:3] for fields in read_fields(path, 3)):
+            sample = image.lstrip("/").rpartition(".")[0]
+            camera = (float(focal), float(focal), None, None)
+            yield self.row(sample, split, below(folder, image), below(folder, depth), camera)
+
+    def _labeled(self) -> Iterable[dict[str, Any]]:
+        path = find_first(self.folder, [SPLITS], "list of the test pictures")
+        numbers = load_mat(path, "testNdxs").ravel() - 1
+        file = _open_mat(str(self.folder / LABELED))
+        for number in numbers.tolist():
+            kind = "".join(map(chr, file[file["sceneTypes"][0, number]][()].ravel()))
+            reference = f"{self.folder / LABELED}#{number}"
+            yield self.row(f"{kind}/rgb_{number:05d}", "test", reference, reference, (FOCAL, FOCAL, None, None))
+
+    @staticmethod
+    def picture(row: Mapping[str, Any]) -> np.ndarray:
+        path, mark, number = row["image"].partition("#")
+        if not mark:
+            return read_image(path)
+        picture = _open_mat(path)["images"][int(number)].T
+        framed = np.zeros_like(picture)
+        framed[FRAME] = picture[FRAME]
+        return framed
+
+    @staticmethod
+    def depth(row: Mapping[str, Any]) -> np.ndarray:
+        path, mark, number = row["depth"].partition("#")
+        if not mark:
+            return to_depth(stored_as(path, np.uint16, SIZE), 0.001)
+        metres = _open_mat(path)["rawDepths"][int(number)].T
+        return to_depth((metres * 1000).astype(np.uint16), 0.001)
+
+
+@lru_cache(maxsize=2)
+def _open_mat(path: str) -> Any:
+    h5py = require("h5py", "to read MATLAB 7.3 files", "data")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path} is not a MATLAB 7.3 file: {error}") from error
