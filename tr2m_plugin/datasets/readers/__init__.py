@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import cv2
@@ -10,11 +11,20 @@ import numpy as np
 
 from tr2m_plugin.datasets.arrays import read_depth, read_image
 from tr2m_plugin.datasets.readers.base import Reader, cut, extras_of, resize
-from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.errors import InputError
 
-READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (NYUv2,)}
-"""Readers by the name of their dataset."""
+READERS = {
+    "nyu": "NYUv2",
+    "kitti": "KITTI",
+    "void": "VOID",
+    "c3vd": "C3VD",
+    "sun_rgbd": "SUNRGBD",
+    "ibims": "IBims1",
+    "hypersim": "HyperSim",
+    "diode": "DIODEOutdoor",
+    "simcol": "SimCol3D",
+}
+"""Readers by the name of their dataset, each in a module of that name."""
 
 
 def reader_of(name: str) -> type[Reader]:
@@ -25,7 +35,7 @@ def reader_of(name: str) -> type[Reader]:
     """
     if name not in READERS:
         raise InputError(f"{name!r} is no dataset with a reader; there are {', '.join(READERS)}")
-    return READERS[name]
+    return getattr(import_module(f"{__name__}.{name}"), READERS[name])
 
 
 def load_picture(row: Mapping[str, Any]) -> np.ndarray:
