@@ -16,12 +16,14 @@ from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp, weights_digest
 from pipelines.sharded import Settings, run_sharded
 from tr2m_plugin.datasets.arrays import read_image_strict
+from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import (
     DESCRIPTIONS,
     INDEX,
     OBJECTS,
     SCENES,
     read_table,
+    resolve,
     sample_key,
     write_table,
 )
@@ -193,8 +195,8 @@ class PictureProcessor:
 
     def load(self, row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
         """A row and its picture, (H, W, 3) uint8 RGB."""
-        source = row["image"]
-        return row, read_image_strict(source if Path(source).is_absolute() else str(self.root / source))
+        found = resolve(row, self.root)
+        return row, load_picture(found) if row.get("reader") else read_image_strict(found["image"])
 
 
 class DescribeProcessor(PictureProcessor):

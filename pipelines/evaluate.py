@@ -19,8 +19,8 @@ from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import (
     METRICS,
-    DisparityFit,
     Protocol,
+    ScaleShiftFit,
     apply_scale_shift,
     depth_metrics,
     linear_fit,
@@ -64,7 +64,7 @@ def open_split(root: Path, split: str) -> Any:
 
 def fit_baselines(data: Any) -> dict[str, tuple[float, float]]:
     """Scale and shift that fit a whole split best, under "", and those of each of its datasets."""
-    fits: dict[str, DisparityFit] = defaultdict(DisparityFit)
+    fits: dict[str, ScaleShiftFit] = defaultdict(ScaleShiftFit)
     for item in tqdm(data, desc="fit baselines", unit="picture", mininterval=1):
         sample = item["data_samples"]
         relative, truth, protocol = unpack(sample)

@@ -11,8 +11,9 @@ import numpy as np
 
 from pipelines.params import Stage, digest_files, run_stage
 from pipelines.sharded import Settings, run_sharded
-from tr2m_plugin.datasets.arrays import is_reference, read_image
-from tr2m_plugin.datasets.tables import INDEX, read_table
+from tr2m_plugin.datasets.arrays import is_reference
+from tr2m_plugin.datasets.readers import load_picture
+from tr2m_plugin.datasets.tables import INDEX, read_table, resolve
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.weights import resolve_pretrained
 
@@ -38,9 +39,7 @@ class RelativeDepthProcessor:
 
     def load(self, row: dict[str, Any]) -> tuple[np.ndarray, Sequence[int] | None]:
         """Reads a picture; with it goes the size of its map where its dataset has one of its own."""
-        source = row["image"]
-        absolute = Path(source).is_absolute()
-        return read_image(source if absolute else str(self.root / source)), self.sizes.get(row["dataset"])
+        return load_picture(resolve(row, self.root)), self.sizes.get(row["dataset"])
 
     def compute(self, items: list[tuple[np.ndarray, Sequence[int] | None]]) -> list[np.ndarray]:
         """Relative depth of a batch, (h, w) float16 each."""
@@ -67,6 +66,8 @@ def weights_digest(pretrained: str) -> str:
 def picture_stamp(row: dict[str, Any], root: Path) -> dict[str, Any]:
     """What a row's result depends on: its picture, and for a file its size and time of change."""
     kept = {name: row[name] for name in ("dataset", "sample_id", "image")}
+    if row.get("reader"):
+        kept |= {name: row[name] for name in ("reader", "extras")}
     file = Path(row["image"].partition("#")[0] if is_reference(row["image"]) else row["image"])
     path = file if file.is_absolute() else root / file
     if path.is_file():

@@ -15,7 +15,8 @@ class DepthDataSample(BaseDataElement):
 
     Metainfo:
         sample_id: unique inside its dataset. dataset: its name. unit: of depth, "m" or "mm". text: the sentence.
-        depth_range: (nearest, farthest) depth that is evaluated.
+        depth_range: (nearest, farthest) depth that is evaluated. protocol: name of the protocol that says how, or None
+        for all pixels in that range.
 
     Attributes:
         gt_depth_map: true depth.

@@ -12,7 +12,7 @@ def sample(dataset, seed, empty=False):
     rng = np.random.default_rng(seed)
     truth = np.zeros((6, 8), np.float32) if empty else rng.uniform(0.2, 12, (6, 8)).astype(np.float32)
     pred = rng.uniform(0.2, 12, (3, 4)).astype(np.float32)
-    out = DepthDataSample(metainfo={"dataset": dataset, "depth_range": (0.5, 10.0)})
+    out = DepthDataSample(metainfo={"dataset": dataset, "sample_id": f"{dataset}{seed}", "depth_range": (0.5, 10.0)})
     out.gt_depth_map = PixelData(data=torch.from_numpy(truth)[None])
     out.pred_depth_map = PixelData(data=torch.from_numpy(pred)[None])
     return out, depth_metrics(*Protocol((0.5, 10.0)).compare(pred, truth))

@@ -19,7 +19,7 @@ def test_resizing_is_bilinear_with_aligned_corners():
     assert resize_prediction(small, (2, 2)) is small
 
 
-@pytest.mark.parametrize("limits", [(0.0, 10.0), (5.0, 1.0), (None, None)])
+@pytest.mark.parametrize("limits", [(-1.0, 10.0), (5.0, 1.0), (None, None)])
 def test_a_senseless_range_is_refused(limits):
     with pytest.raises(InputError, match="depth_range"):
         Protocol(limits)

@@ -13,6 +13,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from tr2m_plugin.errors import InputError, require
 
@@ -123,10 +125,20 @@ def read_image_strict(source: str, max_pixels: int = 100_000_000) -> np.ndarray:
         raise InputError(f"{source} is not a whole picture: {error}") from error
 
 
-def stretch_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture at the size (height, width) of a network's input: averaged when it shrinks, bilinear when it grows."""
+def stretch_image(image: np.ndarray, size: tuple[int, int], aligned: bool = False) -> np.ndarray:
+    """A picture at the size of a network's input.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        size: height and width.
+        aligned: bilinear with aligned corners, as the authors' release does, (h, w, 3) float32 with nothing rounded.
+            Default: averaged when it shrinks, bilinear when it grows, uint8.
+    """
     if image.shape[:2] == size:
         return image
+    if aligned:
+        batch = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
+        return F.interpolate(batch, size, mode="bilinear", align_corners=True)[0].numpy().transpose(1, 2, 0)
     mode = cv2.INTER_AREA if image.shape[0] > size[0] else cv2.INTER_LINEAR
     return cv2.resize(image, (size[1], size[0]), interpolation=mode)
 

@@ -11,17 +11,10 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from tr2m_plugin.datasets.arrays import find_arrays, is_reference
-from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table, read_text_features, sample_key
+from tr2m_plugin.datasets.arrays import find_arrays
+from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table, read_text_features, resolve, sample_key
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
-
-
-def _resolve(source: str | None, root: Path) -> str | None:
-    if source is None or Path(source).is_absolute():
-        return source
-    path, mark, name = source.partition("#") if is_reference(source) else (source, "", "")
-    return f"{root / path}{mark}{name}"
 
 
 @DATASETS.register_module()
@@ -73,9 +66,7 @@ class TableDataset(BaseDataset):
         texts, sources, text_rows = self._texts(rows, root) if self.text else ({}, {}, {})
         return [
             {
-                **row,
-                "image": _resolve(row["image"], root),
-                "depth": _resolve(row["depth"], root),
+                **resolve(row, root),
                 "relative_depth": relative.get(sample_key(row)),
                 "image_features": tokens.get(sample_key(row)),
                 "texts": texts.get(sample_key(row)),

@@ -203,6 +203,12 @@ def sample_key(row: Mapping[str, Any]) -> str:
     return f"{row['dataset']}/{row['sample_id']}"
 
 
+def resolve(row: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """A row of the index whose picture and depth are named from the table's folder on; absolute names stay."""
+    found = {kind: row[kind] for kind in ("image", "depth") if row.get(kind) is not None}
+    return {**row, **{kind: os.fspath(root / source) for kind, source in found.items()}}
+
+
 def check_unique(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
     """Raises an InputError that names the first picture listed twice."""
     seen: set[str] = set()

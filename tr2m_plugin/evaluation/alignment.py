@@ -1,70 +1,136 @@
-"""Bringing a relative depth map to metric scale with the help of the truth (paper, Tables 1-2, grey rows).
+"""Bringing relative depth to metric scale with the help of the truth (paper, Tables 1-2, grey rows).
 
-Relative depth is disparity-like: the larger, the nearer. All of these use ground truth and say what a perfect choice of
-scale and shift would give, per image or for a whole dataset.
+What a network returns is `disparity` (the larger, the nearer: Depth Anything, MiDaS, DPT) or `depth`. All of these use
+ground truth and say what a perfect choice of scale and shift would give, per image or for a whole dataset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 
 FLOOR = 1e-6
 """Smallest inverse depth: where a fit turns negative, depth is the protocol's farthest."""
 
+ALIGNMENTS = ("median", "linear", "linear_depth", "global", "global_depth")
+"""Scale by the median of an image; scale and shift by least squares, of an image or of a whole dataset, in disparity or
+in depth."""
+
+Space = Literal["disparity", "depth"]
+
+
+def inverse(values: np.ndarray) -> np.ndarray:
+    """Depth of disparity, or disparity of depth; what is not positive counts as the smallest."""
+    return 1 / np.maximum(values, FLOOR)
+
 
 def median_scale(relative: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
     """Scale and shift that give inverse relative depth the truth's median over the valid pixels; the shift is zero.
 
     Args:
-        relative: relative depth, (H, W).
+        relative: relative depth, disparity-like, (H, W).
         truth: true depth, (H, W).
         valid: which pixels count, (H, W) bool.
     """
     if not valid.any():
         return 0.0, 0.0
-    inverse = np.median(1 / np.maximum(relative[valid].astype(np.float64), FLOOR))
-    return float(inverse / np.median(truth[valid])), 0.0
+    middle = np.median(inverse(relative[valid].astype(np.float64)))
+    return float(middle / np.median(truth[valid])), 0.0
 
 
-class DisparityFit:
-    """Least squares of scale · relative + shift against 1 / depth, accumulated over any number of images.
+class ScaleShiftFit:
+    """Least squares of scale · x + shift against the truth, accumulated over any number of images.
 
     Every image weighs the same, however many of its pixels are valid.
+
+    Args:
+        space: `disparity` fits 1 / depth, as TR2M does (paper, eq. 3); `depth` fits depth (eq. 10). Default: disparity.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, space: Space = "disparity") -> None:
+        self.space = space
         self._normal = np.zeros((2, 2))
         self._right = np.zeros(2)
 
-    def add(self, relative: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> DisparityFit:
+    def add(self, values: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> ScaleShiftFit:
         """Adds the valid pixels of an image; all three are (H, W)."""
         if valid.any():
-            x, y = relative[valid].astype(np.float64), 1 / truth[valid].astype(np.float64)
+            x, depth = values[valid].astype(np.float64), truth[valid].astype(np.float64)
+            y = 1 / depth if self.space == "disparity" else depth
             self._normal += np.array([[np.mean(x * x), np.mean(x)], [np.mean(x), 1.0]])
             self._right += np.array([np.mean(x * y), np.mean(y)])
         return self
 
     def solve(self) -> tuple[float, float]:
-        """Scale and shift; the least-norm solution when relative depth does not vary."""
+        """Scale and shift; the least-norm solution when the values do not vary."""
         scale, shift = np.linalg.lstsq(self._normal, self._right, rcond=None)[0]
         return float(scale), float(shift)
 
 
-def linear_fit(relative: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
-    """Scale and shift of one image by least squares in disparity; arguments as in `median_scale`."""
-    return DisparityFit().add(relative, truth, valid).solve()
+def linear_fit(
+    values: np.ndarray, truth: np.ndarray, valid: np.ndarray, space: Space = "disparity"
+) -> tuple[float, float]:
+    """Scale and shift of one image by least squares; see `ScaleShiftFit`."""
+    return ScaleShiftFit(space).add(values, truth, valid).solve()
 
 
-def global_fit(images: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """One scale and one shift for many images, each given as relative depth, truth and validity."""
-    fit = DisparityFit()
-    for relative, truth, valid in images:
-        fit.add(relative, truth, valid)
+def global_fit(
+    images: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], space: Space = "disparity"
+) -> tuple[float, float]:
+    """One scale and one shift for many images, each given as values, truth and validity."""
+    fit = ScaleShiftFit(space)
+    for values, truth, valid in images:
+        fit.add(values, truth, valid)
     return fit.solve()
 
 
-def apply_scale_shift(relative: np.ndarray, scale: float, shift: float) -> np.ndarray:
-    """Metric depth 1 / (scale · relative + shift), (H, W)."""
-    return (1 / np.maximum(scale * relative.astype(np.float64) + shift, FLOOR)).astype(np.float32)
+def apply_scale_shift(values: np.ndarray, scale: float, shift: float, space: Space = "disparity") -> np.ndarray:
+    """Metric depth, (H, W): 1 / (scale · values + shift), or for a fit in depth scale · values + shift."""
+    fitted = scale * values.astype(np.float64) + shift
+    return (inverse(fitted) if space == "disparity" else fitted).astype(np.float32)
+
+
+class Alignment:
+    """One of `ALIGNMENTS` for what a network returns.
+
+    A fit in disparity takes the network's disparity, or the inverse of its depth. A fit in depth takes what the network
+    returns, as eq. 10 does with its D_r.
+
+    Args:
+        kind: one of `ALIGNMENTS`.
+        returns: what the network returns, `disparity` or `depth`.
+    """
+
+    def __init__(self, kind: str, returns: Space) -> None:
+        if kind not in ALIGNMENTS:
+            raise ValueError(f"alignment must be one of {', '.join(ALIGNMENTS)}, not {kind!r}")
+        self.kind = kind
+        self.space: Space = "depth" if kind.endswith("_depth") else "disparity"
+        self._invert = self.space == "disparity" and returns == "depth"
+        self._fit = ScaleShiftFit(self.space)
+        self._solution: tuple[float, float] | None = None
+
+    @property
+    def over_dataset(self) -> bool:
+        """Whether `add` must see every image before the first `apply`."""
+        return self.kind.startswith("global")
+
+    def add(self, values: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> None:
+        """Takes an image into the fit over the dataset; all three are (H, W)."""
+        self._fit.add(self._values(values), truth, valid)
+        self._solution = None
+
+    def apply(self, values: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Metric depth of an image, (H, W) float32."""
+        x = self._values(values)
+        if self.over_dataset:
+            self._solution = self._solution or self._fit.solve()
+            return apply_scale_shift(x, *self._solution, self.space)
+        if self.kind == "median":
+            return apply_scale_shift(x, *median_scale(x, truth, valid))
+        return apply_scale_shift(x, *linear_fit(x, truth, valid, self.space), self.space)
+
+    def _values(self, values: np.ndarray) -> np.ndarray:
+        return inverse(values.astype(np.float64)) if self._invert else values

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from tr2m_plugin.evaluation.metrics import METRICS, depth_metrics
-from tr2m_plugin.evaluation.protocols import Protocol
+from tr2m_plugin.evaluation.protocols import protocol_of
 from tr2m_plugin.registry import METRICS as REGISTRY
 
 
@@ -19,8 +20,10 @@ from tr2m_plugin.registry import METRICS as REGISTRY
 class DepthMetric(BaseMetric):
     """Metrics per image, then mean over the images of each dataset, then mean over the datasets.
 
-    Keeps a handful of numbers per image. Results are named `{dataset}/{metric}`, and `{metric}` for the mean over
-    datasets; images without a valid pixel are counted as `{dataset}/empty` and left out of the means.
+    Every image is measured by the protocol that its row of the index names, or by the row's range. Ten numbers are kept
+    per image: the nine of `METRICS` and how many of its pixels counted. Results are named `{dataset}/{metric}`, and
+    `{metric}` for the mean over datasets; `{dataset}/images` were measured, of which `{dataset}/empty` had no valid
+    pixel and are left out of the means. In distributed evaluation an image counts once, whichever processes saw it.
 
     Args:
         metrics: names to report. Default: all of `METRICS`.
@@ -39,24 +42,41 @@ class DepthMetric(BaseMetric):
         for sample in data_samples:
             truth = sample["gt_depth_map"]["data"][0].cpu().numpy()
             pred = sample["pred_depth_map"]["data"][0].float().cpu().numpy()
-            values = depth_metrics(*Protocol(sample["depth_range"]).compare(pred, truth))
-            self.results.append((sample["dataset"], [values[name] for name in self.metrics]))
+            compared = protocol_of(sample).compare(pred, truth)
+            numbers = [*depth_metrics(*compared).values(), float(len(compared[1]))]
+            self.results.append((sample["dataset"], sample["sample_id"], numbers))
 
-    def compute_metrics(self, results: list[tuple[str, list[float]]]) -> dict[str, float]:
+    def evaluate(self, size: int) -> dict[str, float]:
+        """The report over all processes.
+
+        MMEngine's own collection takes equally many results from each process and cuts what is over by position; here
+        results are joined by the images' names.
+
+        Args:
+            size: of the dataset; not needed.
+        """
+        gathered = all_gather_object(self.results)
+        report = self.compute_metrics([result for results in gathered for result in results])
+        self.results.clear()
+        return {f"{self.prefix}/{name}" if self.prefix else name: value for name, value in report.items()}
+
+    def compute_metrics(self, results: list[tuple[str, str, list[float]]]) -> dict[str, float]:
         """Means over images, then over datasets."""
-        by_dataset: dict[str, list[list[float]]] = defaultdict(list)
-        for dataset, values in results:
-            by_dataset[dataset].append(values)
+        by_dataset: dict[str, dict[str, list[float]]] = defaultdict(dict)
+        for dataset, sample, numbers in results:
+            by_dataset[dataset].setdefault(sample, numbers)
         report: dict[str, float] = {}
+        columns = [METRICS.index(name) for name in self.metrics]
         means = []
         for dataset, rows in sorted(by_dataset.items()):
-            table = np.array(rows)
-            empty = np.isnan(table).any(1)
+            table = np.array(list(rows.values()))
+            empty = table[:, -1] == 0
+            report[f"{dataset}/images"] = len(table)
             if empty.any():
                 report[f"{dataset}/empty"] = int(empty.sum())
                 MMLogger.get_current_instance().warning(f"{dataset}: {empty.sum()} images have no valid depth")
             if not empty.all():
-                means.append(table[~empty].mean(0))
+                means.append(table[~empty][:, columns].mean(0))
                 report |= {f"{dataset}/{name}": float(v) for name, v in zip(self.metrics, means[-1], strict=True)}
         if means:
             report |= {name: float(v) for name, v in zip(self.metrics, np.mean(means, 0), strict=True)}

@@ -1,56 +1,192 @@
-"""How a prediction meets the truth: size, range and clamp. Nothing else in the package knows these."""
+"""How a prediction meets the truth: size, window, range and clamp. Nothing else in the package knows these.
+
+The protocols of published datasets are data, one file per dataset in `protocol_files/NAME`: `release` is that of the
+paper's authors (BeileiCui/TR2M), `zoedepth` that of ZoeDepth and Depth Anything, whose numbers the paper's Table 3 has.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import yaml
 
 from tr2m_plugin.errors import InputError
 
+FOLDER = Path(__file__).with_name("protocol_files")
+PROTOCOLS = ("release", "zoedepth")
+"""Names of the protocols that come with the package."""
 
-def resize_prediction(pred: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A depth map (h, w) at another size, bilinear with aligned corners as the field does."""
+FRACTIONS = {
+    "garg": (0.40810811, 0.99189189, 0.03594771, 0.96405229),  # Garg et al. 2016
+    "kitti_eigen": (0.3324324, 0.91351351, 0.0359477, 0.96405229),  # Eigen et al. 2014
+    # Eigen et al.'s window of NYUv2, 45:471 and 41:601 of 480 x 640, at any size
+    "nyu_eigen_scaled": (45 / 480, 471 / 480, 41 / 640, 601 / 640),
+}
+"""Windows as shares of height and width: top, bottom, left, right."""
+
+
+def resize_prediction(pred: np.ndarray, size: tuple[int, int], aligned: bool = True) -> np.ndarray:
+    """A depth map (h, w) at another size, bilinear.
+
+    Args:
+        pred: depth map.
+        size: height and width.
+        aligned: whether the corners' centres stay in place (`align_corners`), as the field does. Default: True.
+    """
     if pred.shape == size:
         return pred
     batch = torch.from_numpy(np.ascontiguousarray(pred, np.float32))[None, None]
-    return F.interpolate(batch, size, mode="bilinear", align_corners=True)[0, 0].numpy()
+    return F.interpolate(batch, size, mode="bilinear", align_corners=aligned)[0, 0].numpy()
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """The range that is evaluated.
+    """How a dataset is evaluated.
 
     Args:
-        depth_range: nearest and farthest depth, in the dataset's unit; truth strictly between them counts, predictions
-            are clamped to them.
+        depth_range: nearest and farthest depth, in the dataset's unit; truth strictly between them counts.
+        clamp: what predictions are clamped to. Default: the range.
+        crop: window of the truth that counts: a name of `FRACTIONS`, or top, bottom, left and right in pixels, which
+            are the same whatever the size. Default: all of it.
+        resize: how a prediction is brought to the truth's size: `aligned` is bilinear with aligned corners, `bilinear`
+            is without. Default: aligned.
+        input_size: height and width at which a model that takes any size sees the pictures. Default: the model's own.
+        flip_average: whether a model's output is averaged with that of the mirror image. Default: False.
+        description: source of the sentence that a picture comes with, its first. Default: the picture's first of all.
+        reader: options of the dataset's reader, which decide how picture and truth are loaded.
+        name: of the protocol. Default: range, of which nothing else is said.
+        dataset: that it is for.
     """
 
     depth_range: tuple[float, float]
+    clamp: tuple[float, float] | None = None
+    crop: str | tuple[int, int, int, int] | None = None
+    resize: Literal["aligned", "bilinear"] = "aligned"
+    input_size: tuple[int, int] | None = None
+    flip_average: bool = False
+    description: str | None = None
+    reader: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "range"
+    dataset: str = ""
 
     def __post_init__(self) -> None:
+        for option in ("depth_range", "clamp", "input_size", "crop"):
+            value = getattr(self, option)
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                object.__setattr__(self, option, tuple(value))
         low, high = self.depth_range
-        if not (low is not None and high is not None and 0 < low < high):
-            raise InputError(f"depth_range must be two increasing positive depths, not {self.depth_range}")
+        if not (low is not None and high is not None and 0 <= low < high):
+            raise InputError(f"depth_range must be two increasing depths, not {self.depth_range}")
+        if not 0 < self.limits[0] < self.limits[1]:
+            raise InputError(f"clamp must be two increasing positive depths, not {self.limits}")
+        if isinstance(self.crop, str) and self.crop not in FRACTIONS:
+            raise InputError(f"crop must be one of {', '.join(FRACTIONS)} or four numbers, not {self.crop!r}")
+        if self.resize not in ("aligned", "bilinear"):
+            raise InputError(f"resize must be 'aligned' or 'bilinear', not {self.resize!r}")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """What predictions are clamped to."""
+        return self.clamp or self.depth_range
+
+    @property
+    def hash(self) -> str:
+        """Twelve digits that differ between any two protocols that differ in anything."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+    def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of a truth of that size that count."""
+        if self.crop is None:
+            return slice(None), slice(None)
+        if isinstance(self.crop, str):
+            top, bottom, left, right = FRACTIONS[self.crop]
+            height, width = size
+            return slice(int(top * height), int(bottom * height)), slice(int(left * width), int(right * width))
+        return slice(*self.crop[:2]), slice(*self.crop[2:])
 
     def valid(self, truth: np.ndarray) -> np.ndarray:
         """Where the truth counts, (H, W) bool."""
-        return np.isfinite(truth) & (truth > self.depth_range[0]) & (truth < self.depth_range[1])
+        low, high = self.depth_range
+        mask = np.zeros(truth.shape, bool)
+        rows, columns = self.window(truth.shape)
+        part = truth[rows, columns]
+        mask[rows, columns] = (part > low) & (part < high)  # false for NaN too
+        return mask
+
+    def at_size_of(self, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """A prediction (h, w) at the truth's size."""
+        return resize_prediction(pred, truth.shape, self.resize == "aligned")
+
+    def clamped(self, pred: np.ndarray) -> np.ndarray:
+        """Depths within the limits; infinity becomes the farthest, NaN the nearest."""
+        low, high = self.limits
+        return np.nan_to_num(np.clip(pred, low, high), nan=low)
 
     def compare(self, pred: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The pixels that count.
 
         Args:
-            pred: predicted depth, (h, w); resized to the truth's size. NaN becomes the nearest depth, infinity the
-                farthest.
+            pred: predicted depth, (h, w); resized to the truth's size, then clamped.
             truth: true depth, (H, W), 0 = no measurement.
 
         Returns:
             Clamped prediction and truth of the valid pixels, (N,) each.
         """
-        low, high = self.depth_range
         mask = self.valid(truth)
-        resized = resize_prediction(np.nan_to_num(pred, nan=low, posinf=high, neginf=low), truth.shape)
-        return np.clip(resized, low, high)[mask], truth[mask]
+        return self.clamped(self.at_size_of(pred, truth)[mask]), truth[mask]
+
+    def changed(self, changes: Mapping[str, Any]) -> Protocol:
+        """The protocol with other options; a star behind its name says that it is not the published one.
+
+        Raises:
+            InputError: an option does not exist.
+        """
+        unknown = sorted(set(changes) - {name for name in self.__dataclass_fields__ if name not in ("name", "dataset")})
+        if unknown:
+            raise InputError(f"protocols have no option {', '.join(unknown)}")
+        return replace(self, **changes, name=f"{self.name}*") if changes else self
+
+
+@lru_cache(maxsize=64)
+def load_protocol(name: str, dataset: str) -> Protocol:
+    """The protocol of a dataset.
+
+    Args:
+        name: `release`, `zoedepth`, or a folder with a file `DATASET.yaml` of `Protocol`'s options.
+        dataset: name of the dataset.
+
+    Raises:
+        InputError: there is none, or its file is not one.
+    """
+    path = (FOLDER / name if name in PROTOCOLS else Path(name)) / f"{dataset}.yaml"
+    if not path.is_file():
+        known = f"protocols are {', '.join(PROTOCOLS)} or a folder of files such as nyu.yaml"
+        raise InputError(f"there is no protocol {name!r} for {dataset!r} ({path} does not exist); {known}")
+    try:
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Protocol(**{"name": Path(name).name, "dataset": dataset, **options})
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a protocol: {error}") from error
+
+
+def protocol_of(row: Mapping[str, Any], dataset: str | None = None) -> Protocol:
+    """The protocol of a row of the index: the one it names, or the plain range of its columns.
+
+    Args:
+        row: with `protocol`, and with `depth_min` and `depth_max` or `depth_range`.
+        dataset: name of the protocol's dataset. Default: the row's.
+    """
+    if row.get("protocol"):
+        return load_protocol(os.fspath(row["protocol"]), dataset or row["dataset"])
+    limits = row.get("depth_range") or (row["depth_min"], row["depth_max"])
+    return Protocol(limits, dataset=row.get("dataset", ""))

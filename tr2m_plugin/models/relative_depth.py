@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tr2m_plugin.datasets.arrays import stretch_image
 from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.encoders import Frozen, load_pretrained
@@ -28,6 +29,8 @@ class RelativeDepth(Frozen):
         size: height and width of the output, as TR2M sees the pictures. Depth Anything, which takes any size, sees
             the pictures stretched to it; the others see them at their own size, and the output is resized. None keeps
             what the network gives. Default: None.
+        aligned: whether Depth Anything's pictures are brought to that size bilinear with aligned corners, as in the
+            authors' release, and not as its own preprocessing does. Default: False.
         revision: of the hub repository. Default: its main branch.
         dtype: precision of the weights. Default: float32.
         device: where to load it. Default: cpu; it follows `.to()` too.
@@ -40,6 +43,7 @@ class RelativeDepth(Frozen):
         self,
         pretrained: str = "LiheYoung/depth-anything-small-hf",
         size: Sequence[int] | None = None,
+        aligned: bool = False,
         revision: str | None = None,
         dtype: str = "float32",
         device: str = "cpu",
@@ -48,6 +52,7 @@ class RelativeDepth(Frozen):
         super().__init__(network.to(device))
         self.processor = load_pretrained("AutoImageProcessor", pretrained, revision=revision)
         self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.aligned = aligned
 
     def preprocess(self, images: Sequence[np.ndarray], size: Sequence[int] | None = None) -> list[Tensor]:
         """Pictures, (H, W, 3) uint8 RGB each, as batches of the network's input, (b, 3, h, w).
@@ -58,6 +63,9 @@ class RelativeDepth(Frozen):
         options: dict[str, Any] = {}
         if size is not None and self.network.config.model_type == "depth_anything":
             options = {"size": {"height": size[0], "width": size[1]}, "keep_aspect_ratio": False}
+            if self.aligned:
+                images = [stretch_image(image, (size[0], size[1]), aligned=True) for image in images]
+                options = {"do_resize": False, "do_pad": False}
         pixels = [self.processor(images=[i], return_tensors="pt", **options)["pixel_values"] for i in images]
         if len({p.shape for p in pixels}) == 1:
             pixels = [torch.cat(pixels)]

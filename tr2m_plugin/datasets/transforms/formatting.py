@@ -25,7 +25,8 @@ class PackDepthInputs(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         sample = DepthDataSample(metainfo={name: results[name] for name in META})
-        sample.set_metainfo({"depth_range": (results["depth_min"], results["depth_max"])})
+        depth_range = (results["depth_min"], results["depth_max"])
+        sample.set_metainfo({"depth_range": depth_range, "protocol": results.get("protocol")})
         sample.gt_depth_map = _map(results["gt_depth"])
         if "relative" in results:
             sample.relative_depth_map = _map(results["relative"])

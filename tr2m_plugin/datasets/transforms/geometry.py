@@ -23,13 +23,14 @@ class ResizeDepthInputs(BaseTransform):
         depth: whether true depth is resized too; evaluation compares at its own size. Default: True.
         size: height and width. Default: those of the relative depth map, which was computed at the network's input
             size.
+        aligned: see `stretch_image`. Default: False.
 
     Raises:
         InputError: there is neither a size nor a relative depth map.
     """
 
-    def __init__(self, depth: bool = True, size: Sequence[int] | None = None) -> None:
-        self.depth, self.size = depth, size
+    def __init__(self, depth: bool = True, size: Sequence[int] | None = None, aligned: bool = False) -> None:
+        self.depth, self.size, self.aligned = depth, size, aligned
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if self.size is None and "relative" not in results:
@@ -37,7 +38,7 @@ class ResizeDepthInputs(BaseTransform):
         height, width = results["relative"].shape if self.size is None else self.size
         if "relative" in results and results["relative"].shape != (height, width):
             results["relative"] = cv2.resize(results["relative"], (width, height), interpolation=cv2.INTER_LINEAR)
-        results["img"] = stretch_image(results["img"], (height, width))
+        results["img"] = stretch_image(results["img"], (height, width), self.aligned)
         if self.depth and results["gt_depth"].shape != (height, width):
             results["gt_depth"] = cv2.resize(results["gt_depth"], (width, height), interpolation=cv2.INTER_NEAREST)
         return results

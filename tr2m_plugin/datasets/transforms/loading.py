@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_array, read_depth, read_image
+from tr2m_plugin.datasets.arrays import read_array
+from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.transforms.base import BaseTransform
 from tr2m_plugin.registry import TRANSFORMS
 
@@ -16,7 +17,8 @@ from tr2m_plugin.registry import TRANSFORMS
 class LoadDepthInputs(BaseTransform):
     """Loads picture, depth, relative depth and one sentence.
 
-    Adds `img` (H, W, 3) uint8 RGB and `gt_depth` (H, W) float32 in the dataset's unit with 0 = no measurement (all zero
+    What is read is what the row's reader makes of the files, cropped and resized where its protocol says so. Adds `img`
+    (H, W, 3) uint8 RGB and `gt_depth` (H, W) float32 in the dataset's unit with 0 = no measurement (all zero
     without ground truth); where the dataset has them, `relative` (h, w) float32, `text` and `text_feature` (T,)
     float32, and `tokens` (P, C).
 
@@ -37,12 +39,9 @@ class LoadDepthInputs(BaseTransform):
         self.text, self.source, self.weights = text, source, dict(weights or {})
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        results["img"] = read_image(results["image"])
+        results["img"] = load_picture(results)
         size = results["img"].shape[:2]
-        if results["depth"] is None:
-            results["gt_depth"] = np.zeros(size, np.float32)
-        else:
-            results["gt_depth"] = read_depth(results["depth"], results["depth_scale"] or 1.0)
+        results["gt_depth"] = np.zeros(size, np.float32) if results["depth"] is None else load_depth(results)
         if results["relative_depth"] is not None:
             results["relative"] = read_array(results["relative_depth"]).astype(np.float32)
         if results["image_features"] is not None:
