@@ -6,6 +6,7 @@ which runs whatever a file tells it to. This loader reads weights and training s
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from functools import cache
@@ -80,6 +81,16 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     if not isinstance(content, dict):
         raise InputError(f"{name} holds a {type(content).__name__}, not a dict of weights")
     return content
+
+
+def state_hash(module: torch.nn.Module) -> str:
+    """Twelve digits that name a module's weights: equal for equal names, types and numbers, wherever they come from."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        plain = tensor.detach().cpu().contiguous()
+        total.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        total.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()[:12]
 
 
 def load_from_local_safely(filename: str, map_location: Any = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tr2m_plugin import __version__
+from tr2m_plugin.cli_evaluation import add_data, add_evaluate
 from tr2m_plugin.errors import InputError, TR2MError
 
 
@@ -182,6 +183,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_convert(commands)
     _add_features(commands)
     _add_describe(commands)
+    add_evaluate(commands)
+    add_data(commands)
     return parser
 
 

@@ -13,8 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from tr2m_plugin.errors import InputError, require
 
@@ -137,6 +135,9 @@ def stretch_image(image: np.ndarray, size: tuple[int, int], aligned: bool = Fals
     if image.shape[:2] == size:
         return image
     if aligned:
+        import torch
+        from torch.nn import functional as F
+
         batch = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
         return F.interpolate(batch, size, mode="bilinear", align_corners=True)[0].numpy().transpose(1, 2, 0)
     mode = cv2.INTER_AREA if image.shape[0] > size[0] else cv2.INTER_LINEAR

@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from tr2m_plugin.errors import InputError
+
 FLOOR = 1e-6
 """Smallest inverse depth: where a fit turns negative, depth is the protocol's farthest."""
 
@@ -101,11 +103,14 @@ class Alignment:
     Args:
         kind: one of `ALIGNMENTS`.
         returns: what the network returns, `disparity` or `depth`.
+
+    Raises:
+        InputError: there is no alignment of that kind.
     """
 
     def __init__(self, kind: str, returns: Space) -> None:
         if kind not in ALIGNMENTS:
-            raise ValueError(f"alignment must be one of {', '.join(ALIGNMENTS)}, not {kind!r}")
+            raise InputError(f"alignment must be one of {', '.join(ALIGNMENTS)}, not {kind!r}")
         self.kind = kind
         self.space: Space = "depth" if kind.endswith("_depth") else "disparity"
         self._invert = self.space == "disparity" and returns == "depth"

@@ -254,10 +254,18 @@ class TR2MInferencer:
             raise InputError("the text is empty: describe the scene in a sentence")
         return chosen.strip()
 
-    def preprocess(self, inputs: Sequence[np.ndarray], texts: Sequence[str]) -> dict[str, Any]:
-        """Pictures and sentences as a batch for the model: frozen relative depth and text embeddings included."""
-        relative = self.relative_depth(inputs, self.size)
-        size = (relative.shape[-2], relative.shape[-1])
+    def preprocess(
+        self, inputs: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
+    ) -> dict[str, Any]:
+        """Pictures and sentences as a batch for the model: frozen relative depth and text embeddings included.
+
+        Args:
+            inputs: (H, W, 3) uint8 RGB each.
+            texts: a sentence each.
+            size: height and width that the pictures are stretched to. Default: the inferencer's.
+        """
+        relative = self.relative_depth(inputs, size or self.size)
+        height_width = (relative.shape[-2], relative.shape[-1])
         new = [t for t in dict.fromkeys(texts) if t not in self._texts]
         if new:
             self._texts.update(zip(new, self.text_encoder(new), strict=True))
@@ -267,7 +275,8 @@ class TR2MInferencer:
             sample.relative_depth_map = PixelData(data=depth)
             sample.text_features = self._texts[text]
             samples.append(sample)
-        pixels = [torch.from_numpy(stretch_image(i, size).transpose(2, 0, 1).copy()) for i in inputs]
+        aligned = self.relative_depth.aligned
+        pixels = [torch.from_numpy(stretch_image(i, height_width, aligned).transpose(2, 0, 1).copy()) for i in inputs]
         return {"inputs": pixels, "data_samples": samples}
 
     @torch.no_grad()

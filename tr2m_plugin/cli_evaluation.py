@@ -1,0 +1,255 @@
+"""The commands `tr2m evaluate` and `tr2m data`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tr2m_plugin.errors import InputError
+
+ROOTS = Path("params.yaml")
+
+
+def _returns(args: argparse.Namespace) -> Any:
+    from tr2m_plugin.inference.estimators import Returns
+
+    if args.returns is None:
+        if args.unit is not None:
+            raise InputError("--unit needs --returns depth or --returns disparity beside it")
+        return None
+    if args.unit is None:
+        raise InputError("--returns needs --unit: m, mm, dataset (each dataset's own) or none (affine-invariant)")
+    unit = args.unit if args.unit in ("m", "mm") else None
+    return Returns(args.returns, metric=args.unit != "none", unit=unit)
+
+
+def _changes(given: list[str]) -> dict[str, Any]:
+    from tr2m_plugin.tools.describe import parse_options
+
+    changes: dict[str, Any] = {}
+    for name, value in parse_options(given).items():
+        section, dot, option = name.partition(".")
+        if dot:
+            changes.setdefault(section, {})[option] = value
+        else:
+            changes[name] = value
+    return changes
+
+
+def _size(given: list[str]) -> str | tuple[int, int]:
+    if len(given) == 1 and given[0] in ("protocol", "model"):
+        return given[0]
+    if len(given) == 2 and all(side.isdigit() for side in given):
+        return int(given[0]), int(given[1])
+    raise InputError(f"--size is protocol, model, or height and width, not {' '.join(given)}")
+
+
+def _part(given: str | None) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    number, _, count = given.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise InputError(f"--part is K/N with K from 1 to N, not {given!r}")
+    return int(number), int(count)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from tr2m_plugin.inference.estimators import open_estimator
+    from tr2m_plugin.inference.predictions import StoredPredictions
+    from tr2m_plugin.tools.data import choose_entries, open_datasets
+    from tr2m_plugin.tools.evaluate import Evaluation, Options
+
+    if not args.model and not args.predictions:
+        raise InputError("give models with --model, or predictions on disk with --predictions")
+    if args.part and not args.model:
+        raise InputError("--part predicts: it needs --model")
+    options = Options(
+        alignments=args.alignment,
+        descriptions=args.description,
+        tables=args.descriptions,
+        text=args.text,
+        wrong_text=args.wrong_text,
+        seed=args.seed,
+        size=_size(args.size),
+        kind=args.kind,
+        save=args.save_predictions,
+        part=_part(args.part),
+        batch_size=args.batch_size,
+        workers=args.workers,
+        pictures=not args.no_pictures,
+    )
+    entries = choose_entries(args.datasets, args.roots if args.roots.is_file() else None, args.profile)
+    datasets = open_datasets(entries, args.protocol, _changes(args.set), args.limit)
+    for data in datasets:
+        print(f"{data.name}: {len(data.rows)} pictures, protocol {data.protocol.name} {data.protocol.hash}", flush=True)
+    evaluation, returns = Evaluation(datasets, args.out, options), _returns(args)
+    for model in args.model:
+        evaluation.add_model(open_estimator(model, args.weights, args.device, args.dtype, returns))
+    for folder in args.predictions:
+        for data in datasets:
+            own = folder / data.name
+            evaluation.add_predictions(
+                StoredPredictions(own if own.is_dir() else folder, returns, args.png_scale), data
+            )
+    failed = sum(len(data.failed) for data in datasets)
+    if options.part is None:
+        _print(evaluation.write(args.also))
+        print(f"written: {args.out / 'metrics.json'}, tables and pictures beside it")
+    else:
+        print(f"written: {args.out / 'predictions'}; measure them without --part once all parts are there")
+    for data in datasets:
+        for sample, reason in list(data.failed.items())[:5]:
+            print(f"tr2m: {data.name}/{sample}: {reason}", file=sys.stderr)
+    if failed:
+        print(f"tr2m: {failed} pictures failed and are not in the numbers", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _print(metrics: Mapping[str, Any]) -> None:
+    for entry in metrics.values():
+        for dataset, values in entry.items():
+            if isinstance(values, Mapping) and "images" in values:
+                shown = [(name, values[name]) for name in ("abs_rel", "rmse", "d1")]
+                numbers = ", ".join(f"{name} {'–' if v is None else format(v, '.3f')}" for name, v in shown)
+                empty = f", {values['empty']} without valid depth" if values["empty"] else ""
+                print(f"{entry['label']} on {dataset}: {numbers} ({values['images']} images{empty})")
+
+
+def add_evaluate(commands: Any) -> None:
+    """The command `tr2m evaluate`."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="depth models on datasets, by one protocol",
+        description="Measures any depth model on published datasets or a folder of one's own, and writes metrics.json, "
+        "the table per image, tables in the layout of the paper's with its rows beside, and error maps. Models: TR2M, "
+        "RSA (a model folder), a depth network of transformers (hub id or folder), an MMEngine config with --weights, "
+        "or any program's predictions as files.",
+    )
+    add = evaluate.add_argument
+    add("--model", nargs="+", default=[], help="model folders, hub ids, or a config")
+    add("--weights", help="checkpoint for a config")
+    add(
+        "--predictions",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="of shards, or of .npy and 16-bit PNG files named by sample id, below a folder per dataset or in it",
+    )
+    add("--returns", choices=["depth", "disparity"], help="what the numbers are, where the model does not say")
+    add("--unit", choices=["m", "mm", "dataset", "none"], help="of them; none: affine-invariant")
+    add("--png-scale", type=float, help="factor from the numbers of PNG files to the unit")
+    add("--datasets", nargs="*", default=[], metavar="NAME[=ROOT]", help="(default: all that have a root)")
+    add("--roots", type=Path, default=ROOTS, help="YAML file of datasets and their roots (default: params.yaml)")
+    add("--profile", default="paper", help="profile of params.yaml (default: paper)")
+    add("--protocol", default="release", help="release, zoedepth or a folder of protocols (default: release)")
+    add(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other options of the protocol, such as crop=kitti_eigen flip_average=true reader.encoding=rotated",
+    )
+    add(
+        "--alignment",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="with ground truth: median, linear, linear_depth (per image), global, global_depth (over the dataset)",
+    )
+    add(
+        "--descriptions",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="tables of descriptions, or RSA's folder `text`",
+    )
+    add("--text", help="a sentence for pictures without one")
+    add(
+        "--description",
+        nargs="+",
+        default=["right"],
+        metavar="WHICH",
+        help="sentences that models get: right, wrong_scene, wrong_domain (default: right)",
+    )
+    add("--wrong-text", help="another domain's sentence, where the datasets have one domain")
+    add("--seed", type=int, default=0, help="of wrong descriptions (default: 0)")
+    add(
+        "--size",
+        nargs="+",
+        default=["protocol"],
+        metavar="SIZE",
+        help="of the network's input: protocol, model, or height and width (default: protocol)",
+    )
+    add("--out", "-o", type=Path, default=Path("evaluation"), help="folder to write (default: evaluation)")
+    add("--also", nargs="+", type=Path, default=[], metavar="FILE", help="other runs' metrics.json, for the tables")
+    add("--kind", choices=["reproduced", "fixture"], default="reproduced", help="of the numbers (default: reproduced)")
+    add("--save-predictions", action="store_true", help="keep them as shards; repeated, only what is missing is done")
+    add("--part", metavar="K/N", help="predict every N-th picture from the K-th on, and measure nothing")
+    add("--limit", type=int, help="the most pictures of a dataset, evenly spaced (default: all)")
+    add("--batch-size", type=int, default=4, help="pictures at a time (default: 4)")
+    add("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
+    add("--device", default="auto", help="torch device (default: auto)")
+    add("--dtype", default="float32", help="precision of transformers' networks (default: float32)")
+    add("--no-pictures", action="store_true", help="draw no error maps")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from tr2m_plugin.tools.verify import verify_dataset
+
+    report = verify_dataset(args.dataset, args.root, args.protocol, args.sample, _options(args.options))
+    print("\n".join(report.lines))
+    return 0 if report.good else 2
+
+
+def _show(args: argparse.Namespace) -> int:
+    from tr2m_plugin.tools.verify import show_sample
+
+    out = show_sample(
+        args.dataset, args.root, args.sample, args.out, args.protocol, args.descriptions, _options(args.options)
+    )
+    print(f"written: {out}")
+    return 0
+
+
+def _options(given: list[str]) -> dict[str, Any]:
+    from tr2m_plugin.tools.describe import parse_options
+
+    try:
+        return parse_options(given)
+    except yaml.YAMLError as error:
+        raise InputError(f"--options: {error}") from error
+
+
+def add_data(commands: Any) -> None:
+    """The commands `tr2m data verify` and `tr2m data show`."""
+    data = commands.add_parser("data", help="published datasets on disk").add_subparsers(dest="what", required=True)
+    verify = data.add_parser(
+        "verify",
+        help="whether a dataset is whole",
+        description="Counts a dataset's pictures against the published numbers, decodes a sample of its files, and "
+        "says what is missing and where to get it.",
+    )
+    show = data.add_parser(
+        "show",
+        help="a picture with its depth and descriptions",
+        description="Writes a picture of a dataset, its depth and its descriptions side by side.",
+    )
+    for parser in (verify, show):
+        parser.add_argument("dataset", help="nyu, kitti, void, c3vd, sun_rgbd, ibims, hypersim, diode or simcol")
+        parser.add_argument("root", help="its folder")
+        parser.add_argument("--protocol", default="release", help="how its files are read (default: release)")
+        parser.add_argument("--options", nargs="+", default=[], metavar="NAME=VALUE", help="of its reader")
+    verify.add_argument("--sample", type=int, default=20, help="files to decode of each split (default: 20)")
+    verify.set_defaults(run=_verify)
+    show.add_argument("sample", help="sample id, or a number in the dataset's order")
+    show.add_argument("--descriptions", nargs="+", type=Path, default=[], help="tables, or RSA's folder `text`")
+    show.add_argument("--out", "-o", type=Path, default=Path("sample.png"), help="(default: sample.png)")
+    show.set_defaults(run=_show)

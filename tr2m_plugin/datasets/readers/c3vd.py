@@ -1,0 +1,124 @@
+"""C3VD, colonoscopy of a phantom (Bobrow et al. 2023; durrlab.github.io/C3VD)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tr2m_plugin.datasets.arrays import to_depth
+from tr2m_plugin.datasets.readers.base import Reader, stored_as
+from tr2m_plugin.errors import InputError
+
+VIDEOS = {
+    **{"cecum_t1_a": 276, "cecum_t1_b": 765, "cecum_t2_a": 370, "cecum_t2_b": 1142, "cecum_t2_c": 595},
+    **{"cecum_t3_a": 730, "cecum_t4_a": 465, "cecum_t4_b": 425, "desc_t4_a": 148},
+    **{"sigmoid_t1_a": 700, "sigmoid_t2_a": 514, "sigmoid_t3_a": 613, "sigmoid_t3_b": 536},
+    **{"trans_t1_a": 61, "trans_t1_b": 700, "trans_t2_a": 194, "trans_t2_b": 103, "trans_t2_c": 235},
+    **{"trans_t3_a": 250, "trans_t3_b": 214, "trans_t4_a": 382, "trans_t4_b": 597},
+}
+"""Published number of frames of the 22 videos with depth."""
+
+WHOLE, PARTS = "desc_t4_a", ("desc_t4_a_p1", "desc_t4_a_p2")
+"""The video that the undistorted set has in two parts."""
+
+TEST = (
+    *("cecum_t1_a", "cecum_t2_a", "cecum_t3_a", "desc_t4_a_p2"),
+    *("sigmoid_t3_a", "trans_t2_a", "trans_t3_a", "trans_t4_a"),
+)
+SPLIT = {"train": tuple(sorted({*VIDEOS, *PARTS} - {*TEST})), "test": TEST}
+"""PPSNet's lists (Roni-Lab/PPSNet, C3VD_splits), with the whole of desc_t4_a in train."""
+
+
+@dataclass(frozen=True)
+class C3VD(Reader):
+    """C3VD: 10,015 frames of 22 videos, registered to a model of the colon.
+
+    The root holds one folder per video: the 22 of the publisher, or the 23 of the undistorted set, where desc_t4_a is
+    two. Names from before 2023-10-14 end in `_under_review`, which sample ids drop. A frame is `0000_color.png` with
+    `0000_depth.tiff`, in the folder itself or, in the undistorted set, also in `images` and `depths` below it. Older
+    releases do not pad the numbers; frames are paired by number and keep the name of their picture. Other folders, such
+    as the videos without depth, are passed over.
+
+    The split is PPSNet's: 8 videos to test on, the others to train on. It has desc_t4_a in two parts, one in each. The
+    whole video goes to train, since a part of it is trained on, and is passed over where a part is there. `counts` are
+    those of the 22 videos: how many frames each part has is not published.
+
+    Depth is a TIFF of 16 bits, along the optical axis, 0 to 100 mm as 0 to 65535; both ends are clipped values, no
+    measurement (DurrLab/C3VD, exampleDataLoader.py). The camera is omnidirectional, so the four intrinsics are unknown.
+
+    Args:
+        split: videos of train, val and test, to replace PPSNet's. Videos that it does not name are left out, and those
+            that it names must be there.
+    """
+
+    split: Mapping[str, Sequence[str]] | None = None
+
+    name: ClassVar[str] = "c3vd"
+    title: ClassVar[str] = "C3VD"
+    domain: ClassVar[str] = "surgical"
+    unit: ClassVar[str] = "mm"
+    counts: ClassVar[Mapping[str, int]] = {
+        "train": sum(VIDEOS.get(video, 0) for video in SPLIT["train"]),
+        "val": 0,
+        "test": sum(VIDEOS.get(video, 0) for video in SPLIT["test"]),
+    }
+    publisher: ClassVar[str] = "Johns Hopkins University, durrlab.github.io/C3VD; the split is from PPSNet"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = self.split or {}
+        unknown = sorted(set(given) - set(self.counts))
+        if unknown:
+            raise InputError(f"C3VD: split has {', '.join(unknown)}; it may have {', '.join(self.counts)}")
+        times = Counter(video for videos in given.values() for video in videos)
+        strange = sorted(set(times) - {*VIDEOS, *PARTS})
+        if strange:
+            raise InputError(f"C3VD: split names {', '.join(strange)}; videos are {', '.join((*VIDEOS, *PARTS))}")
+        if times and max(times.values()) > 1:
+            raise InputError(f"C3VD: split names {', '.join(video for video in times if times[video] > 1)} twice")
+
+    def rows(self) -> Iterable[dict[str, Any]]:
+        found = self._folders()
+        if self.split is None and any(part in found for part in PARTS):
+            found.pop(WHOLE, None)
+        for split, videos in (self.split or SPLIT).items():
+            for video in videos if self.wants(split) else ():
+                if video in found or self.split is not None:
+                    yield from self._frames(video, split, found.get(video, self.folder / video))
+
+    def _folders(self) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for folder in sorted(self.folder.iterdir()):
+            video = folder.name.removesuffix("_under_review")
+            if video not in (*VIDEOS, *PARTS) or not folder.is_dir():
+                continue
+            if video in found:
+                raise InputError(f"{found[video]} and {folder} are the same video: keep one of them")
+            found[video] = folder
+        return found
+
+    def _frames(self, video: str, split: str, folder: Path) -> Iterable[dict[str, Any]]:
+        apart = (folder / "images").is_dir()
+        images, depths = (folder / "images", folder / "depths") if apart else (folder, folder)
+        pictures, measured = _numbered(images, "_color.png"), _numbered(depths, "_depth.tiff")
+        # a folder without a picture has a row all the same, so that `index` reports it
+        for number, frame in sorted(pictures.items()) or [(0, "0000")]:
+            depth = depths / f"{measured.get(number, frame)}_depth.tiff"
+            yield self.row(f"{video}/{frame}", split, images / f"{frame}_color.png", depth)
+
+    @staticmethod
+    def depth(row: Mapping[str, Any]) -> np.ndarray:
+        stored = stored_as(row["depth"], np.uint16)
+        return to_depth(np.where(stored == 65535, 0, stored), 100 / 65535)
+
+
+def _numbered(folder: Path, ending: str) -> dict[int, str]:
+    """The files NUMBER + ending of a folder: the number as written, by number."""
+    matches = (re.fullmatch(rf"(\d+){re.escape(ending)}", path.name) for path in folder.glob(f"*{ending}"))
+    return {int(match[1]): match[1] for match in matches if match}

@@ -1,0 +1,107 @@
+"""SimCol3D, rendered colonoscopy (Rau et al. 2023; doi.org/10.5522/04/24077763)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tr2m_plugin.datasets.arrays import to_depth
+from tr2m_plugin.datasets.readers.base import Reader, read_fields, stored_as
+from tr2m_plugin.errors import InputError
+
+SCENES = {"S": "SyntheticColon_I", "B": "SyntheticColon_II", "O": "SyntheticColon_III"}
+"""Folders by the letter of their trajectories."""
+
+TRAJECTORIES = {
+    **{f"{scene}{number}": 1201 for scene in "SB" for number in range(1, 16)},
+    **{f"O{number}": 601 for number in range(1, 4)},
+}
+"""Published number of frames of every trajectory."""
+
+TEST = ("S5", "S10", "S15", "B5", "B10", "B15", "O1", "O2", "O3")
+VAL = ("S4", "S9", "S14", "B4", "B9", "B14")
+"""The challenge's trajectories to test and to validate on (anitarau/simcol); the others are to train on."""
+
+LIST = "misc/test_file.txt"
+SIZE = (475, 475)
+CAMERA = (227.6, 237.5, 227.6, 237.5)
+"""fx, fy, cx, cy in pixels (anitarau/simcol, data_helpers/visualize_3D_data.py)."""
+
+
+@dataclass(frozen=True)
+class SimCol3D(Reader):
+    """SimCol3D: 37,833 frames along 33 trajectories through three rendered colons.
+
+    A frame is `SyntheticColon_I/Frames_S1/FrameBuffer_0000.png` (RGBA, of which the first three channels count) with
+    `Depth_0000.png` beside it; folders named as in the challenge's test, `SyntheticColon_I_Test/Frames_S5_OP`, are read
+    too, where the trajectory is not there under its plain name. Trajectories that are not there are passed over.
+
+    The split is the challenge's. Where the root has `misc/test_file.txt`, the test split is what it names, all of which
+    must be there: a line is a path with `Frames_` and the trajectory. What the challenge tests on and the file does not
+    name then belongs to train.
+
+    Depth is a PNG of 16 bits, 475 × 475, with 65280 = 20 cm (anitarau/simcol, evaluation/eval_synthetic_depth.py).
+    """
+
+    name: ClassVar[str] = "simcol"
+    title: ClassVar[str] = "SimCol3D"
+    domain: ClassVar[str] = "surgical"
+    unit: ClassVar[str] = "mm"
+    counts: ClassVar[Mapping[str, int]] = {
+        "train": sum(TRAJECTORIES.values()) - sum(TRAJECTORIES[name] for name in (*VAL, *TEST)),
+        "val": sum(TRAJECTORIES[name] for name in VAL),
+        "test": sum(TRAJECTORIES[name] for name in TEST),
+    }
+    publisher: ClassVar[str] = "University College London, doi.org/10.5522/04/24077763"
+
+    def rows(self) -> Iterable[dict[str, Any]]:
+        found, listed = self._folders(), self._listed()
+        test = TEST if listed is None else listed
+        splits = {name: "test" if name in test else "val" if name in VAL else "train" for name in TRAJECTORIES}
+        for name in listed or ():
+            found.setdefault(name, self.folder / SCENES[name[0]] / f"Frames_{name}")
+        for split in filter(self.wants, self.counts):
+            for name in TRAJECTORIES:
+                if splits[name] == split and name in found:
+                    yield from self._frames(split, found[name])
+
+    def _folders(self) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        # plain names first
+        for folder in sorted(self.folder.glob("SyntheticColon_*/Frames_*"), key=lambda path: path.name.endswith("_OP")):
+            name = folder.name.removeprefix("Frames_").removesuffix("_OP")
+            if name in TRAJECTORIES and folder.is_dir():
+                found.setdefault(name, folder)
+        return found
+
+    def _listed(self) -> list[str] | None:
+        path = self.folder / LIST
+        if not path.is_file():
+            return None
+        names = []
+        for line in map(" ".join, read_fields(path, 1)):
+            match = re.search(r"Frames_([SBO]\d+)", line)
+            if not match or match[1] not in TRAJECTORIES:
+                raise InputError(f"{path}: {line!r} names no trajectory, as in SyntheticColon_I/Frames_S5")
+            names.append(match[1])
+        if not names:
+            raise InputError(f"{path} names no trajectory: restore it, or remove it for the challenge's split")
+        return names
+
+    def _frames(self, split: str, folder: Path) -> Iterable[dict[str, Any]]:
+        matches = (re.fullmatch(r"FrameBuffer_(\d+)\.png", path.name) for path in folder.glob("FrameBuffer_*.png"))
+        numbers = sorted((match[1] for match in matches if match), key=int)
+        # a folder without a picture has a row all the same, so that `index` reports it
+        for number in numbers or ["0000"]:
+            image = folder / f"FrameBuffer_{number}.png"
+            sample = image.relative_to(self.folder).with_suffix("").as_posix()
+            yield self.row(sample, split, image, folder / f"Depth_{number}.png", CAMERA)
+
+    @staticmethod
+    def depth(row: Mapping[str, Any]) -> np.ndarray:
+        return to_depth(stored_as(row["depth"], np.uint16, SIZE), 200 / 65280)

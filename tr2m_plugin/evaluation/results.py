@@ -1,0 +1,135 @@
+"""From measurements per image to the numbers that are reported, each with what it takes to compare it."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tr2m_plugin.evaluation.metrics import METRICS, depth_metrics
+from tr2m_plugin.evaluation.protocols import Protocol
+
+KINDS = ("paper", "reproduced", "fixture")
+"""What a number is: printed in the paper, measured on the paper's data, or measured on anything else."""
+
+PER_IMAGE: dict[str, str] = {
+    "method": "string",
+    "dataset": "string",
+    "sample_id": "string",
+    **dict.fromkeys(METRICS, "double"),
+    "pixels": "int64",  # that counted
+}
+"""Columns of the table per image; metrics are null where no pixel counted."""
+
+
+def measure(
+    method: str, row: Mapping[str, Any], depth: np.ndarray, truth: np.ndarray, protocol: Protocol
+) -> dict[str, Any]:
+    """One row of the table per image.
+
+    Args:
+        method: name of the method.
+        row: with `dataset` and `sample_id`.
+        depth: predicted depth, (h, w), in the truth's unit.
+        truth: true depth, (H, W), 0 = no measurement.
+        protocol: by which they are compared.
+    """
+    compared = protocol.compare(depth, truth)
+    pixels = len(compared[1])
+    return {
+        "method": method,
+        "dataset": row["dataset"],
+        "sample_id": row["sample_id"],
+        **(depth_metrics(*compared) if pixels else dict.fromkeys(METRICS)),
+        "pixels": pixels,
+    }
+
+
+def summarize(
+    rows: Iterable[Mapping[str, Any]],
+    methods: Mapping[str, Mapping[str, Any]],
+    datasets: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """Method → dataset → metric → mean over images; images without a valid pixel are counted, not averaged.
+
+    Args:
+        rows: of the table per image.
+        methods: what is said of each method, such as its kind, label, weights and version.
+        datasets: what is said of each dataset, such as its unit and protocol.
+    """
+    tables: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        tables[row["method"]][row["dataset"]].append([row[name] for name in METRICS] if row["pixels"] else [])
+    report: dict[str, dict[str, Any]] = {}
+    for method, by_dataset in tables.items():
+        entry = report[method] = dict(methods[method])
+        for dataset, values in by_dataset.items():
+            good = np.array([line for line in values if line], np.float64)
+            means = good.mean(0) if len(good) else [None] * len(METRICS)
+            entry[dataset] = {
+                **{name: None if v is None else round(float(v), 5) for name, v in zip(METRICS, means, strict=True)},
+                "images": len(values),
+                "empty": len(values) - len(good),
+                **datasets[dataset],
+            }
+    return report
+
+
+def pick_examples(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Dataset → best, median and worst image by a method's AbsRel."""
+    by_dataset: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["method"] == method and row["pixels"]:
+            by_dataset[row["dataset"]].append(dict(row))
+    picks: dict[str, dict[str, dict[str, Any]]] = {}
+    for dataset, members in by_dataset.items():
+        ranked = sorted(members, key=lambda row: row["abs_rel"])
+        picks[dataset] = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+    return picks
+
+
+def wrong_texts(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, list[int | None]]:
+    """For each row, another row whose sentence is wrong for it, by a seeded draw (paper, Table 10).
+
+    Args:
+        rows: with `domain` and `texts`, of which the first counts.
+        seed: of the draw.
+
+    Returns:
+        Two lists of row numbers: `scene` takes a row of the same domain with another sentence, `domain` one of another
+        domain; None where there is none.
+    """
+    rng = np.random.default_rng(seed)
+    domains = np.array([row["domain"] for row in rows])
+    sentences = np.array([row["texts"][0] for row in rows])
+
+    def draw(allowed: np.ndarray) -> int | None:
+        return int(rng.choice(np.flatnonzero(allowed))) if allowed.any() else None
+
+    return {
+        "domain": [draw(domains != domains[i]) for i in range(len(rows))],
+        "scene": [draw((domains == domains[i]) & (sentences != sentences[i])) for i in range(len(rows))],
+    }
+
+
+def write_summary(path: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """The means as CSV, a line per method and dataset, for plots (`dvc plots`)."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["method", "dataset", *METRICS, "images", "empty"], extrasaction="ignore")
+        writer.writeheader()
+        for method, entry in metrics.items():
+            for dataset, values in entry.items():
+                if isinstance(values, Mapping) and "images" in values:
+                    writer.writerow({"method": method, "dataset": dataset, **values})
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """The table per image as CSV."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(PER_IMAGE))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,174 @@
+"""Datasets by name: their rows of the index by a protocol, and checks of what is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from tr2m_plugin.datasets.readers import READERS, reader_of
+from tr2m_plugin.datasets.rgbd_folder import RGBDFolder
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, protocol_of
+
+FOLDER = "RGBDFolder"
+
+
+def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[dict[str, Any]]:
+    """Rows of a dataset, with the protocol by which they are evaluated.
+
+    Args:
+        entry: `type`, a name of `READERS` or RGBDFolder, and the reader's options, `root` among them. What is not
+            given is taken from the protocol.
+        protocol: of published datasets. Default: release.
+
+    Raises:
+        InputError: the type or an option is unknown, or see `Reader.index`.
+    """
+    options = dict(entry)
+    kind = options.pop("type", None)
+    try:
+        if kind == FOLDER:
+            return RGBDFolder(**options).index()
+        if kind not in READERS:
+            raise InputError(f"type must be one of {', '.join((*READERS, FOLDER))}, not {kind!r}")
+        rules = load_protocol(protocol, kind)
+        rows = reader_of(kind)(**{**rules.reader, **options}).index()
+    except TypeError as error:
+        raise InputError(f"{kind}: {error}") from error
+    low, high = rules.depth_range
+    return [{**row, "protocol": protocol, "depth_min": low, "depth_max": high} for row in rows]
+
+
+def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]]:
+    """Dataset entries by name, from a YAML file.
+
+    Args:
+        path: a list of entries as `index_dataset` takes them; a mapping of names to roots or entries; or a params.yaml,
+            whose profile's `index.datasets` are taken.
+        profile: of params.yaml. Default: paper.
+
+    Raises:
+        InputError: the file is missing or is none of these.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(content, Mapping) and "profiles" in content:
+            content = content["profiles"][profile]["index"]["datasets"]
+        if isinstance(content, Mapping):
+            return {name: name_entry(name, value) for name, value in content.items()}
+        return {entry.get("name") or entry["type"]: dict(entry) for entry in content}
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: it says where the datasets are (see the README)") from error
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} holds no dataset entries ({type(error).__name__}: {error})") from error
+
+
+def name_entry(name: str, value: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    """An entry from a name and a root, or the options with a root; a folder of one's own is named so."""
+    options = {"root": value} if value is None or isinstance(value, str) else dict(value)
+    kind = options.pop("type", name)
+    return {"type": kind, **({"name": name} if kind == FOLDER else {}), **options}
+
+
+def choose_entries(wanted: Sequence[str], path: Path | None, profile: str = "paper") -> dict[str, dict[str, Any]]:
+    """The entries of some datasets.
+
+    Args:
+        wanted: names, or NAME=ROOT; empty for all of the file that have a root.
+        path: file for `read_entries`, needed for names without a root. Default: none.
+        profile: see `read_entries`.
+
+    Raises:
+        InputError: a name has no root, or the file has no dataset with one.
+    """
+    chosen: dict[str, dict[str, Any]] = {}
+    plain = [name for name in wanted if "=" not in name]
+    known = read_entries(path, profile) if path is not None and (plain or not wanted) else {}
+    for item in wanted or [name for name, entry in known.items() if entry.get("root")]:
+        name, mark, root = item.partition("=")
+        if mark:
+            chosen[name] = name_entry(name, root)
+        elif not known.get(name, {}).get("root"):
+            where = f"{path} gives it none" if path is not None else "there is no file of roots"
+            raise InputError(f"{name} has no root: {where}; write {name}=FOLDER")
+        else:
+            chosen[name] = known[name]
+    if not chosen:
+        raise InputError(f"{path} gives no dataset a root: write NAME=FOLDER, or fill it in")
+    return chosen
+
+
+@dataclass
+class Dataset:
+    """A dataset to evaluate on.
+
+    Attributes:
+        name: as results call it.
+        rows: of its test split.
+        protocol: by which it is measured.
+        failed: why images could not be read or predicted, by sample id.
+    """
+
+    name: str
+    rows: list[dict[str, Any]]
+    protocol: Protocol
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """Of its depth."""
+        return self.rows[0]["unit"]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its results say of it."""
+        facts = {"unit": self.unit, "protocol": self.protocol.name, "protocol_hash": self.protocol.hash}
+        return {**facts, "failed": len(self.failed)} if self.failed else facts
+
+    def attempt(self, row: Mapping[str, Any], read: Callable[[], np.ndarray]) -> np.ndarray | None:
+        """What a function reads for a row; None where it cannot, which is noted in `failed`."""
+        try:
+            return read()
+        except InputError as error:
+            self.failed[row["sample_id"]] = str(error)
+            return None
+
+
+def open_datasets(
+    entries: Mapping[str, Mapping[str, Any]],
+    protocol: str = "release",
+    changes: Mapping[str, Any] = {},
+    limit: int | None = None,
+) -> list[Dataset]:
+    """The test splits of dataset entries.
+
+    Args:
+        entries: by name; see `index_dataset`.
+        protocol: of published datasets. Default: release.
+        changes: options of the protocols that differ. Default: none.
+        limit: the most images of a dataset, evenly spaced. Default: all.
+
+    Raises:
+        InputError: see `index_dataset`; or a dataset has no test split, or pictures without depth.
+    """
+    opened = []
+    for name, entry in entries.items():
+        splits = {} if entry["type"] == FOLDER else {"splits": ["test"]}
+        options = {**splits, **entry}
+        if entry["type"] != FOLDER:
+            reading = changes.get("reader", {})
+            options = {"type": entry["type"], **reading, **{k: v for k, v in options.items() if k != "type"}}
+        rows = [row for row in index_dataset(options, protocol) if row["split"] == "test"]
+        if not rows:
+            raise InputError(f"{name} has no picture in the split test")
+        if any(row["depth"] is None for row in rows):
+            raise InputError(f"{name} has pictures without depth, which nothing can be measured on")
+        if limit is not None and len(rows) > limit:
+            rows = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, limit)]
+        opened.append(Dataset(rows[0]["dataset"], rows, protocol_of(rows[0]).changed(changes)))
+    return opened

@@ -1,0 +1,93 @@
+"""The sentences that models are evaluated with, right and wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tr2m_plugin.datasets.tables import read_table, sample_key
+from tr2m_plugin.description import ColonTemplate
+from tr2m_plugin.description.rsa import TEXTS, read_lines
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.evaluation.results import wrong_texts
+from tr2m_plugin.tools.data import Dataset
+
+DESCRIPTIONS = ("right", "wrong_scene", "wrong_domain")
+"""The rows of the paper's Table 10: the picture's own sentence, another scene's of its domain, another domain's."""
+
+Row = dict[str, Any]
+
+
+def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: str | None = None) -> dict[str, str]:
+    """A sentence for every picture by its key.
+
+    Args:
+        datasets: whose pictures.
+        tables: Parquet files of descriptions, or RSA's folder `text`; of several, the last counts. The protocol says of
+            which source the first sentence is taken. Default: none.
+        text: for pictures without one. Default: the colon templates for C3VD and SimCol3D, none for others.
+
+    Raises:
+        InputError: pictures have none; the message counts them and names the first.
+    """
+    wanted = {sample_key(row): (row, data) for data in datasets for row in data.rows}
+    texts: dict[str, str] = {}
+    sources: dict[str, str | None] = {}
+    for path in tables:
+        if path.is_dir():
+            texts |= _rsa_texts(path, [row for row, _ in wanted.values()])
+            continue
+        for line in read_table(path, ("dataset", "sample_id", "source", "text")):
+            key = sample_key(line)
+            if key not in wanted:
+                continue
+            source = wanted[key][1].protocol.description
+            if key not in texts or (line["source"] == source != sources.get(key)):
+                texts[key], sources[key] = line["text"], line["source"]
+    for key, (row, _) in wanted.items():
+        if key not in texts and text:
+            texts[key] = text
+        elif key not in texts and row["dataset"] in ("c3vd", "simcol"):
+            texts[key] = ColonTemplate(row["dataset"]).describe([None], [row["sample_id"]])[0]["text"]
+    missing = [key for key in wanted if key not in texts]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(wanted)} pictures have no description, such as {missing[0]}: give tables or RSA's "
+            "folder with --descriptions, or one sentence with --text"
+        )
+    return texts
+
+
+def _rsa_texts(folder: Path, rows: Sequence[Row]) -> dict[str, str]:
+    base = folder / TEXTS if (folder / TEXTS).is_dir() else folder
+    files = {sample_key(row): base / row["dataset"] / row["split"] / f"{row['sample_id']}.txt" for row in rows}
+    return {key: read_lines(path)[0] for key, path in files.items() if path.is_file()}
+
+
+def choose_texts(
+    datasets: Sequence[Dataset], texts: Mapping[str, str], seed: int = 0, wrong_text: str | None = None
+) -> dict[str, dict[str, str | None]]:
+    """For each of `DESCRIPTIONS`, the sentence of every picture by its key (paper, Table 10).
+
+    Args:
+        datasets: among whose pictures wrong sentences are drawn.
+        texts: the right ones.
+        seed: of the draw. Default: 0.
+        wrong_text: another domain's sentence, where the datasets have one domain. Default: none.
+
+    Returns:
+        None for a picture that has no wrong sentence.
+    """
+    rows = [row for data in datasets for row in data.rows]
+    keys = [sample_key(row) for row in rows]
+    wrong = wrong_texts([{**row, "texts": [texts[key]]} for row, key in zip(rows, keys, strict=True)], seed)
+
+    def taken(numbers: Sequence[int | None], stand_in: str | None = None) -> dict[str, str | None]:
+        return {key: stand_in if n is None else texts[keys[n]] for key, n in zip(keys, numbers, strict=True)}
+
+    return {
+        "right": dict(texts),
+        "wrong_scene": taken(wrong["scene"]),
+        "wrong_domain": taken(wrong["domain"], wrong_text),
+    }
