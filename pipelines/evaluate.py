@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,15 @@ import torch
 from tqdm import tqdm
 
 from pipelines.params import Stage, run_stage
+from tr2m_plugin import __version__
+from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.tables import sample_key, write_table
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation import (
-    METRICS,
-    Protocol,
-    ScaleShiftFit,
-    apply_scale_shift,
-    depth_metrics,
-    linear_fit,
-    median_scale,
-    resize_prediction,
-)
+from tr2m_plugin.evaluation import Protocol, ScaleShiftFit, apply_scale_shift, linear_fit, median_scale, protocol_of
+from tr2m_plugin.evaluation.results import PER_IMAGE, measure, pick_examples, summarize, write_summary, wrong_texts
+from tr2m_plugin.evaluation.tables import write_tables
 from tr2m_plugin.inference.model_folder import ModelSpec, load_model
 from tr2m_plugin.structures import DepthDataSample
 
@@ -41,7 +37,18 @@ METHODS: dict[str, bool] = {
 }
 """Rows of the table, and whether they use ground truth."""
 
-PER_IMAGE = {"method": "string", "dataset": "string", "sample_id": "string", **dict.fromkeys(METRICS, "double")}
+DESCRIPTIONS = {
+    "tr2m": "right",
+    "tr2m_wrong_scene_text": "wrong_scene",
+    "tr2m_wrong_domain_text": "wrong_domain",
+}
+SCALINGS = {
+    "median": "Median",
+    "linear_fit": "Linear Fit",
+    "global_fit": "Global (all datasets)",
+    "domain_fit": "Global",
+}
+
 EXAMPLES = {
     "dataset": "string",
     "sample_id": "string",
@@ -52,89 +59,104 @@ EXAMPLES = {
 }
 
 
-def open_split(root: Path, split: str) -> Any:
-    """The split's dataset with depth at its own size."""
+def open_split(root: Path, split: str, aligned: bool = False) -> Any:
+    """The split's dataset with depth at its own size.
+
+    Args:
+        root: the profile's folder.
+        split: train, val or test.
+        aligned: how pictures are stretched, see `stretch_image`. Default: False.
+    """
     from tr2m_plugin.registry import DATASETS, scoped
 
-    steps = [{"type": "LoadDepthInputs"}, {"type": "ResizeDepthInputs", "depth": False}, {"type": "PackDepthInputs"}]
+    steps = [
+        {"type": "LoadDepthInputs"},
+        {"type": "ResizeDepthInputs", "depth": False, "aligned": aligned},
+        {"type": "PackDepthInputs"},
+    ]
     pipeline = [{**step, "type": f"tr2m_plugin.{step['type']}"} for step in steps]
     dataset = {"type": "TableDataset", "data_root": str(root), "split": split, "pipeline": pipeline, "test_mode": True}
     return DATASETS.build(scoped(dataset))
 
 
-def fit_baselines(data: Any) -> dict[str, tuple[float, float]]:
-    """Scale and shift that fit a whole split best, under "", and those of each of its datasets."""
+def fit_baselines(data: Any, limit: int | None = None) -> dict[str, tuple[float, float]]:
+    """Scale and shift that fit a whole split best, under "", and those of each of its datasets.
+
+    Args:
+        data: the split's dataset.
+        limit: the most pictures that are looked at, evenly spaced. Default: all.
+    """
     fits: dict[str, ScaleShiftFit] = defaultdict(ScaleShiftFit)
-    for item in tqdm(data, desc="fit baselines", unit="picture", mininterval=1):
-        sample = item["data_samples"]
+    count = len(data) if limit is None else min(limit, len(data))
+    numbers = np.linspace(0, len(data) - 1, count).astype(int).tolist()
+    for number in tqdm(numbers, desc="fit baselines", unit="picture", mininterval=1):
+        sample = data[number]["data_samples"]
         relative, truth, protocol = unpack(sample)
         for name in ("", sample.dataset):
             fits[name].add(relative, truth, protocol.valid(truth))
     return {name: fit.solve() for name, fit in fits.items()}
 
 
+def protocol_of_sample(sample: DepthDataSample) -> Protocol:
+    """The protocol by which a sample is measured."""
+    facts = {name: sample.get(name) for name in ("protocol", "dataset", "depth_range")}
+    return protocol_of(facts)
+
+
 def unpack(sample: DepthDataSample) -> tuple[np.ndarray, np.ndarray, Protocol]:
     """Relative depth at the truth's size, truth, and protocol of a sample."""
-    truth = sample.gt_depth_map.data[0].numpy()
-    relative = resize_prediction(sample.relative_depth_map.data[0].numpy(), truth.shape)
-    return relative, truth, Protocol(sample.depth_range)
-
-
-def wrong_texts(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, list[int | None]]:
-    """For each row, another row whose sentence is wrong for it, by a seeded draw (paper, Table 10).
-
-    Returns:
-        Two lists of row numbers: `scene` takes a row of the same domain with another sentence, `domain` one of another
-        domain; None where there is none.
-    """
-    rng = np.random.default_rng(seed)
-    domains = np.array([row["domain"] for row in rows])
-    sentences = np.array([row["texts"][0] for row in rows])
-
-    def draw(allowed: np.ndarray) -> int | None:
-        return int(rng.choice(np.flatnonzero(allowed))) if allowed.any() else None
-
-    return {
-        "domain": [draw(domains != domains[i]) for i in range(len(rows))],
-        "scene": [draw((domains == domains[i]) & (sentences != sentences[i])) for i in range(len(rows))],
-    }
+    truth, protocol = sample.gt_depth_map.data[0].numpy(), protocol_of_sample(sample)
+    return protocol.at_size_of(sample.relative_depth_map.data[0].numpy(), truth), truth, protocol
 
 
 class Predictor:
-    """Runs a TR2M model on samples of a dataset with any of their sentences."""
+    """Runs a TR2M model on samples of a dataset with any of their sentences.
 
-    def __init__(self, model: torch.nn.Module, device: str, batch_size: int) -> None:
-        self.model, self.device, self.batch_size = model, device, batch_size
+    Args:
+        model: TR2M.
+        device: torch device.
+        batch_size: pictures at a time, of one dataset each, since sizes differ between datasets.
+        stand_in: embedding of the sentence of rows whose own is None. Default: none.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, device: str, batch_size: int, stand_in: np.ndarray | None = None
+    ) -> None:
+        self.model, self.device, self.batch_size, self.stand_in = model, device, batch_size, stand_in
 
     @torch.no_grad()
-    def __call__(self, data: Any, numbers: Sequence[int], texts: Sequence[Any]) -> Iterator[DepthDataSample]:
+    def __call__(self, data: Any, texts: Mapping[int, int | None]) -> Iterator[DepthDataSample]:
         """Predicted samples, in order.
 
         Args:
             data: the dataset.
-            numbers: which rows to predict.
-            texts: the embedding of the sentence that each of them gets, (T,).
+            texts: for each row to predict, the row whose first sentence it gets; None takes the stand-in.
         """
-        for start in range(0, len(numbers), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            items = [data[i] for i in numbers[part]]
-            for item, vector in zip(items, texts[part], strict=True):
-                item["data_samples"].text_features = torch.from_numpy(np.asarray(vector, np.float32))[None]
-            batch = {"inputs": [i["inputs"] for i in items], "data_samples": [i["data_samples"] for i in items]}
-            for sample in self.model.test_step(batch):
-                yield sample.to("cpu")
+        for _, group in groupby(texts, key=lambda i: data.get_data_info(i)["dataset"]):
+            numbers = list(group)
+            for start in range(0, len(numbers), self.batch_size):
+                part = numbers[start : start + self.batch_size]
+                items = [data[i] for i in part]
+                for item, number in zip(items, part, strict=True):
+                    item["data_samples"].text_features = self._embedding(data, texts[number])
+                batch = {"inputs": [i["inputs"] for i in items], "data_samples": [i["data_samples"] for i in items]}
+                for sample in self.model.test_step(batch):
+                    yield sample.to("cpu")
+
+    def _embedding(self, data: Any, number: int | None) -> torch.Tensor:
+        vector = self.stand_in if number is None else data.get_data_info(number)["text_features"][0]
+        return torch.from_numpy(np.asarray(vector, np.float32))[None]
 
 
-def measure(sample: DepthDataSample, pred: np.ndarray) -> dict[str, float]:
-    """Metrics of a prediction for a sample by its dataset's protocol."""
-    _, truth, protocol = unpack(sample)
-    return depth_metrics(*protocol.compare(pred, truth))
+def _measured(method: str, sample: DepthDataSample, depth: np.ndarray) -> dict[str, Any]:
+    row = {"dataset": sample.dataset, "sample_id": sample.sample_id}
+    return measure(method, row, depth, sample.gt_depth_map.data[0].numpy(), protocol_of_sample(sample))
 
 
 def evaluate_baselines(data: Any, fits: dict[str, tuple[float, float]]) -> Iterator[dict[str, Any]]:
     """Rows of the relative model's four alignments."""
-    for item in tqdm(data, desc="baselines", unit="picture", mininterval=1):
-        sample = item["data_samples"]
+    for number in tqdm(range(len(data)), desc="baselines", unit="picture", mininterval=1):
+        sample = data[number]["data_samples"]
         relative, truth, protocol = unpack(sample)
         valid = protocol.valid(truth)
         choices = {
@@ -145,47 +167,13 @@ def evaluate_baselines(data: Any, fits: dict[str, tuple[float, float]]) -> Itera
         }
         for method, choice in choices.items():
             if choice is not None:
-                yield _row(method, sample, measure(sample, apply_scale_shift(relative, *choice)))
-
-
-def _row(method: str, sample: DepthDataSample, values: dict[str, float]) -> dict[str, Any]:
-    return {"method": method, "dataset": sample.dataset, "sample_id": sample.sample_id, **values}
-
-
-def summarize(rows: Sequence[dict[str, Any]], kind: str, units: dict[str, str]) -> dict[str, Any]:
-    """Method → dataset → metric → mean over images; images without valid depth are counted, not averaged."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        groups[row["method"], row["dataset"]].append(row)
-    report: dict[str, Any] = {}
-    for (method, dataset), members in groups.items():
-        entry = report.setdefault(method, {"kind": kind, "uses_ground_truth": METHODS[method]})
-        table = np.array([[row[name] for name in METRICS] for row in members])
-        good = ~np.isnan(table).any(1)
-        means = table[good].mean(0) if good.any() else np.full(len(METRICS), np.nan)
-        entry[dataset] = {name: round(float(v), 5) for name, v in zip(METRICS, means, strict=True)}
-        entry[dataset] |= {"images": len(members), "empty": int((~good).sum()), "unit": units[dataset]}
-    return report
-
-
-def pick_examples(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Best, median and worst image of each dataset by TR2M's AbsRel."""
-    by_dataset: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row["method"] == "tr2m" and not np.isnan(row["abs_rel"]):
-            by_dataset[row["dataset"]].append(row)
-    chosen = []
-    for members in by_dataset.values():
-        ranked = sorted(members, key=lambda row: row["abs_rel"])
-        picks = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
-        chosen += [{**row, "rank": rank} for rank, row in picks.items()]
-    return chosen
+                yield _measured(method, sample, apply_scale_shift(relative, *choice))
 
 
 def example_arrays(item: dict[str, Any], sample: DepthDataSample) -> dict[str, np.ndarray]:
     """What a panel of the report shows, by name."""
     return {
-        "image": item["inputs"].numpy().transpose(1, 2, 0),
+        "image": item["inputs"].numpy().transpose(1, 2, 0).round().astype(np.uint8),
         "relative": sample.relative_depth_map.data[0].numpy(),
         "scale": sample.scale_map.data[0].numpy(),
         "shift": sample.shift_map.data[0].numpy(),
@@ -201,75 +189,105 @@ def text_embedding(spec: ModelSpec, text: str, device: str) -> np.ndarray:
     return MODELS.build(scoped(spec.text_encoder)).to(device)([text])[0, 0].cpu().numpy()
 
 
-def choose_texts(
-    rows: Sequence[dict[str, Any]], seed: int, stand_in: np.ndarray | None
-) -> dict[str, dict[int, np.ndarray]]:
-    """Which sentence each picture is predicted with: method → row number → embedding.
+def choose_texts(rows: Sequence[Mapping[str, Any]], seed: int, stand_in: bool) -> dict[str, dict[int, int | None]]:
+    """Which sentence each picture is predicted with: method → row number → number of the row that has it.
 
     Args:
-        rows: of the dataset.
+        rows: of the dataset, with `domain` and `texts`.
         seed: of the draw of wrong sentences.
-        stand_in: takes the place of another domain's sentence where the rows have one domain only.
+        stand_in: whether there is a sentence for rows without another domain's, which then get None.
     """
-
-    def vector(number: int) -> np.ndarray:
-        return rows[number]["text_features"][0]
-
     wrong = wrong_texts(rows, seed)
-    domain = {i: stand_in if j is None else vector(j) for i, j in enumerate(wrong["domain"])}
     return {
-        "tr2m": {i: vector(i) for i in range(len(rows))},
-        "tr2m_wrong_scene_text": {i: vector(j) for i, j in enumerate(wrong["scene"]) if j is not None},
-        "tr2m_wrong_domain_text": {i: v for i, v in domain.items() if v is not None},
+        "tr2m": {i: i for i in range(len(rows))},
+        "tr2m_wrong_scene_text": {i: j for i, j in enumerate(wrong["scene"]) if j is not None},
+        "tr2m_wrong_domain_text": {i: j for i, j in enumerate(wrong["domain"]) if j is not None or stand_in},
     }
 
 
+def describe_methods(model: torch.nn.Module, spec: ModelSpec, kind: str, fitted_on: str) -> dict[str, dict[str, Any]]:
+    """What metrics.json says of each method, besides its numbers."""
+    relative = Path(spec.relative_depth["pretrained"]).name
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    network = {
+        "type": "(I, L) R → M",
+        "scaling": "Rescale maps",
+        "domains": "Multiple",
+        "train_params": f"{count / 1e6:.3g}M",
+        "backbone": relative,
+    }
+    weights = {"weights": state_hash(model)}
+    found = {}
+    for method, uses_truth in METHODS.items():
+        entry: dict[str, Any] = {"kind": kind, "uses_ground_truth": uses_truth, "version": __version__}
+        if uses_truth:
+            about = {"type": "I → R", "scaling": SCALINGS[method], "domains": "Multiple", "backbone": relative}
+            entry |= {"label": relative, "about": about}
+            entry |= {"fitted_on": fitted_on} if method in ("global_fit", "domain_fit") else {}
+        else:
+            entry |= {"label": "TR2M", "about": {**network, "description": DESCRIPTIONS[method]}, **weights}
+        found[method] = entry
+    return found
+
+
 def stage(run: Stage) -> None:
-    """Writes metrics.json, the table per image and the examples for the report."""
+    """Writes metrics.json, the tables, the table per image and the examples for the report."""
     device = pick_device(run.params.get("device", "auto"))
     model, spec = load_model(run.root / "model", device)
-    data = open_split(run.root, "test")
-    rows = [data.get_data_info(i) for i in range(len(data))]
+    aligned = bool(spec.relative_depth.get("aligned", False))
+    data = open_split(run.root, "test", aligned)
+    rows = [_facts(data.get_data_info(i)) for i in range(len(data))]
     if any(row["depth"] is None for row in rows):
         raise InputError(
             "the test split has pictures without depth, which nothing can be measured on: see `tr2m predict`"
         )
-    predict = Predictor(model, device, run.params.get("batch_size", 32))
     wrong_text = run.params.get("wrong_text")
     stand_in = text_embedding(spec, wrong_text, device) if wrong_text else None
+    predict = Predictor(model, device, run.params.get("batch_size", 32), stand_in)
     results = []
-    for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in).items():
-        samples = predict(data, list(texts), list(texts.values()))
-        results += [
-            _row(method, sample, measure(sample, sample.pred_depth_map.data[0].numpy()))
-            for sample in tqdm(samples, total=len(texts), desc=method, unit="picture", mininterval=1)
-        ]
+    for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in is not None).items():
+        bar = tqdm(predict(data, texts), total=len(texts), desc=method, unit="picture", mininterval=1)
+        results += [_measured(method, sample, sample.pred_depth_map.data[0].numpy()) for sample in bar]
     try:
-        fitted_on, fitted = "train", open_split(run.root, "train")
+        fitted_on, fitted = "train", open_split(run.root, run.params.get("fit_on", "train"), aligned)
     except InputError:  # nothing to train on: the evaluated pictures themselves
         fitted_on, fitted = "test", data
-    results += evaluate_baselines(data, fit_baselines(fitted))
+    if run.params.get("fit_on") == "test":
+        fitted_on = "test"
+    results += evaluate_baselines(data, fit_baselines(fitted, run.params.get("fit_limit")))
 
     folder = run.root / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / "per_image.parquet", PER_IMAGE, results)
-    _write_examples(folder, pick_examples(results), data, predict)
-    units = {row["dataset"]: row["unit"] for row in rows}
-    report = summarize(results, run.params.get("kind", "fixture"), units)
-    for method in ("global_fit", "domain_fit"):
-        if method in report:
-            report[method]["fitted_on"] = fitted_on
-    Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n")
+    _write_examples(folder, pick_examples(results, "tr2m"), data, predict)
+    methods = describe_methods(model, spec, run.params.get("kind", "fixture"), fitted_on)
+    report = summarize(results, methods, {row["dataset"]: _dataset_facts(row) for row in rows})
+    Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_summary(folder / "summary.csv", report)
+    write_tables(folder, report)
 
 
-def _write_examples(folder: Path, chosen: Sequence[dict[str, Any]], data: Any, predict: Predictor) -> None:
-    rows = [data.get_data_info(i) for i in range(len(data))]
-    numbers = {sample_key(row): i for i, row in enumerate(rows)}
-    indices = [numbers[sample_key(example)] for example in chosen]
-    texts = [rows[i]["text_features"][0] for i in indices]
+def _facts(info: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("dataset", "sample_id", "domain", "unit", "depth", "protocol", "depth_min", "depth_max")
+    return {**{name: info[name] for name in kept}, "texts": info["texts"][:1]}
+
+
+def _dataset_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    if row["depth"] is None:
+        return {"unit": row["unit"]}
+    protocol = protocol_of(row)
+    return {"unit": row["unit"], "protocol": protocol.name, "protocol_hash": protocol.hash}
+
+
+def _write_examples(folder: Path, chosen: Mapping[str, Mapping[str, Any]], data: Any, predict: Predictor) -> None:
+    numbers = {sample_key(data.get_data_info(i)): i for i in range(len(data))}
+    picked = [{**row, "rank": rank} for ranks in chosen.values() for rank, row in ranks.items()]
     arrays, table = {}, []
-    for example, i, sample in zip(chosen, indices, predict(data, indices, texts), strict=True):
+    for example in picked:
+        number = numbers[sample_key(example)]
+        (sample,) = predict(data, {number: number})
         table.append({**example, "text": sample.text, "unit": sample.unit})
-        for name, array in example_arrays(data[i], sample).items():
+        for name, array in example_arrays(data[number], sample).items():
             arrays[f"{example['dataset']}/{example['rank']}/{name}"] = array
     write_table(folder / "examples.parquet", EXAMPLES, table)
     write_shard(folder / "examples.safetensors", arrays)

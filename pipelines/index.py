@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.rgbd_folder import RGBDFolder
+from tr2m_plugin.datasets.readers import READERS
 from tr2m_plugin.datasets.tables import INDEX, check_unique, read_table, write_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.tools.data import index_dataset
 
 
 def index_mini_world(profile: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
@@ -19,29 +20,26 @@ def index_mini_world(profile: Path, options: dict[str, Any]) -> list[dict[str, A
     return [{**row, "image": f"world/{row['image']}", "depth": f"world/{row['depth']}"} for row in rows]
 
 
-def index_rgbd_folder(profile: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of a folder of pictures and depth maps."""
+def index_entry(entry: dict[str, Any], profile: Path, protocol: str) -> list[dict[str, Any]]:
+    """Rows of one entry of the parameters; none, with a word, where a published dataset has no root."""
+    if entry.get("type") == "MiniWorld":
+        return index_mini_world(profile, {name: value for name, value in entry.items() if name != "type"})
+    if entry.get("type") in READERS and not entry.get("root"):
+        print(f"index: {entry['type']} is left out, since it has no root")
+        return []
     try:
-        return RGBDFolder(**options).index()
-    except TypeError as error:
-        raise InputError(f"RGBDFolder: {error}") from error
-
-
-READERS = {"MiniWorld": index_mini_world, "RGBDFolder": index_rgbd_folder}
-"""Readers by type; each takes the profile's folder and its options and returns rows of the index."""
+        return index_dataset(entry, protocol)
+    except InputError as error:
+        raise InputError(f"index.datasets: {error}") from error
 
 
 def stage(run: Stage) -> None:
     """Reads every dataset listed in the parameters."""
-    rows: list[dict[str, Any]] = []
-    for entry in run.params.get("datasets") or []:
-        options = dict(entry)
-        kind = options.pop("type", None)
-        if kind not in READERS:
-            raise InputError(f"index.datasets: type must be one of {', '.join(READERS)}, not {kind!r}")
-        rows += READERS[kind](run.root, options)
+    entries = run.params.get("datasets") or []
+    protocol = run.params.get("protocol", "release")
+    rows = [row for entry in entries for row in index_entry(dict(entry), run.root, protocol)]
     if not rows:
-        raise InputError("index.datasets lists no dataset with pictures")
+        raise InputError("index.datasets lists no dataset with pictures: give one a root")
     check_unique(rows, "the index")
     write_table(run.root / "index.parquet", INDEX, rows)
     counts: dict[str, int] = {}

@@ -21,6 +21,7 @@ from tr2m_plugin.datasets.arrays import read_array
 from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import require
 from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
+from tr2m_plugin.evaluation.tables import TABLES, Table, build_table
 from tr2m_plugin.visualization import DEPTH_COLORS, colorize, colorize_depth, error_map, inverse_limits
 
 SHOWN = ("d1", "d2", "d3", "abs_rel", "rmse", "rmse_log", "log10", "silog")
@@ -91,7 +92,7 @@ def draw_bars(path: Path, metrics: dict[str, Any], datasets: Sequence[str]) -> s
     axes = figure.add_subplot()
     width = 0.8 / len(methods)
     for i, method in enumerate(methods):
-        heights = [metrics[method].get(name, {}).get("d1", np.nan) for name in datasets]
+        heights = [metrics[method].get(name, {}).get("d1") or np.nan for name in datasets]
         style = {"alpha": 0.5, "hatch": "//"} if METHODS[method] else {}
         axes.bar(
             np.arange(len(datasets)) + (i - len(methods) / 2 + 0.5) * width,
@@ -156,12 +157,18 @@ def draw_overview(path: Path, panels: dict[str, Path]) -> str:
     return _save(path, figure)
 
 
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
 def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
     """The table of one dataset, its best value without ground truth marked."""
     present = [m for m in METHODS if dataset in metrics.get(m, {})]
     fair = [m for m in present if not METHODS[m]]
     best = {
-        name: (max if name in HIGHER_IS_BETTER else min)((metrics[m][dataset][name] for m in fair), default=None)
+        name: (max if name in HIGHER_IS_BETTER else min)(
+            (v for m in fair if (v := metrics[m][dataset][name]) is not None), default=None
+        )
         for name in SHOWN
     }
     return [
@@ -172,7 +179,7 @@ def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
             "uses_truth": METHODS[method],
             "cells": [
                 {
-                    "text": f"{metrics[method][dataset][name]:.3f}",
+                    "text": _cell(metrics[method][dataset][name]),
                     "best": method in fair and metrics[method][dataset][name] == best[name],
                 }
                 for name in SHOWN
@@ -180,6 +187,11 @@ def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
         }
         for method in present
     ]
+
+
+def has_measured(table: Table) -> bool:
+    """Whether a table of the paper has rows of ours."""
+    return any(row.measured for row in table.rows)
 
 
 def stage(run: Stage) -> None:
@@ -192,7 +204,7 @@ def stage(run: Stage) -> None:
 
     rows = read_table(run.root / "index.parquet", INDEX)
     trained = {row["dataset"] for row in rows if row["split"] == "train"}
-    datasets = [name for name in metrics["tr2m"] if isinstance(metrics["tr2m"][name], dict)]
+    datasets = [name for name, found in metrics["tr2m"].items() if isinstance(found, dict) and "images" in found]
     examples = {
         (e["dataset"], e["rank"]): e for e in read_table(run.root / "evaluation" / "examples.parquet", EXAMPLES)
     }
@@ -225,6 +237,7 @@ def stage(run: Stage) -> None:
     draw_overview(images / "overview.png", medians)
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    tables = [table for table in (build_table(number, metrics) for number in TABLES) if has_measured(table)]
     page = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")
     text = page.render(
         title=run.params.get("title", "TR2M"),
@@ -232,6 +245,7 @@ def stage(run: Stage) -> None:
         note=run.params.get("note", ""),
         headings=[HEADINGS[name] for name in SHOWN],
         sections=sections,
+        tables=tables,
         curves=bool(curves),
         tiles=TILES,
     )

@@ -111,13 +111,13 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _print(metrics: Mapping[str, Any]) -> None:
-    for entry in metrics.values():
+    for method, entry in metrics.items():
         for dataset, values in entry.items():
             if isinstance(values, Mapping) and "images" in values:
                 shown = [(name, values[name]) for name in ("abs_rel", "rmse", "d1")]
                 numbers = ", ".join(f"{name} {'–' if v is None else format(v, '.3f')}" for name, v in shown)
                 empty = f", {values['empty']} without valid depth" if values["empty"] else ""
-                print(f"{entry['label']} on {dataset}: {numbers} ({values['images']} images{empty})")
+                print(f"{method} on {dataset}: {numbers} ({values['images']} images{empty})")
 
 
 def add_evaluate(commands: Any) -> None:

@@ -125,8 +125,8 @@ def test_table_7_has_the_papers_marks():
 
 def test_equal_values_share_a_place():
     ours = {
-        "a": entry("first", nyu={"d1": 0.98004, "abs_rel": 0.01}),
-        "b": entry("second", nyu={"d1": 0.9691, "abs_rel": 0.02}),
+        "a": entry("first", kind="reproduced", nyu={"d1": 0.98004, "abs_rel": 0.01}),
+        "b": entry("second", kind="reproduced", nyu={"d1": 0.9691, "abs_rel": 0.02}),
     }
     table = build_table("1", ours)
     assert (table.best[6], table.second[6]) == ("0.980", "0.969")
@@ -134,6 +134,14 @@ def test_equal_values_share_a_place():
     lines = to_markdown(table).splitlines()
     assert [line.split(" |")[0] for line in lines if "**0.980**" in line] == ["| Metric3Dv2", "| first"]
     assert [line.split(" |")[0] for line in lines if "<u>0.969</u>" in line] == ["| DA V2", "| second"]
+
+
+def test_fixtures_are_never_best():
+    table = build_table("1", {"a": entry("first", kind="fixture", nyu={"d1": 1.0, "abs_rel": 0.001})})
+    assert (table.best[6], table.best[9]) == ("0.980", "0.067")
+    same = build_table("1", {"a": entry("first", kind="fixture", nyu={"d1": 0.98, "abs_rel": 0.067})})
+    line = next(line for line in to_markdown(same).splitlines() if line.startswith("| first"))
+    assert "**" not in line
 
 
 def test_rows_with_ground_truth_are_never_best():

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from pipelines import evaluate, report
-from pipelines.evaluate import METHODS, PER_IMAGE, choose_texts, pick_examples, summarize, wrong_texts
+from pipelines.evaluate import METHODS, choose_texts
 from pipelines.params import Stage
 from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import METRICS
+from tr2m_plugin.evaluation.results import PER_IMAGE
 
 PARAMS = {"batch_size": 4, "device": "cpu", "kind": "fixture", "seed": 0}
 
@@ -30,7 +31,7 @@ def test_metrics_are_method_dataset_metric(evaluated):
     for method, entry in metrics.items():
         assert entry["kind"] == "fixture"
         assert entry["uses_ground_truth"] is METHODS[method]
-    assert set(metrics["tr2m"]["rooms"]) == {*METRICS, "images", "empty", "unit"}
+    assert set(metrics["tr2m"]["rooms"]) == {*METRICS, "images", "empty", "unit", "protocol", "protocol_hash"}
     assert metrics["tr2m"]["rooms"]["images"] == 4
     assert metrics["tr2m"]["colons"]["unit"] == "mm"
     assert "hallway" in metrics["global_fit"]
@@ -60,31 +61,18 @@ def test_the_page_opens_from_disk_and_shows_every_dataset(evaluated):
     assert page.count("uses ground truth") >= 8
 
 
-def test_wrong_descriptions_are_another_scenes_or_another_domains(trained):
-    rows = [{"domain": d, "texts": [t]} for d, t in [("in", "a"), ("in", "b"), ("out", "c"), ("in", "a")]]
-    chosen = wrong_texts(rows, 0)
-    assert chosen["domain"][0] == 2
-    assert chosen["domain"][2] in (0, 1, 3)
-    assert chosen["scene"] == [1, chosen["scene"][1], None, 1]
-    assert chosen["scene"][1] in (0, 3)
-    assert chosen == wrong_texts(rows, 0)
+def test_every_result_says_how_it_was_made(evaluated):
+    for method, entry in json.loads((evaluated / "metrics.json").read_text()).items():
+        assert entry["version"]
+        assert (len(entry.get("weights", "")) == 12) is method.startswith("tr2m")
+        assert entry["rooms"]["protocol"] == "range"
+        assert entry["rooms"]["protocol_hash"] != entry["colons"]["protocol_hash"], "their ranges differ"
 
 
 def test_one_domain_takes_the_stand_in():
-    rows = [{"domain": "in", "texts": ["a"], "text_features": [[1.0]]}]
-    stand_in = np.array([5.0])
-    assert "tr2m_wrong_domain_text" in choose_texts(rows, 0, stand_in)
-    assert choose_texts(rows, 0, stand_in)["tr2m_wrong_domain_text"] == {0: stand_in}
-    assert choose_texts(rows, 0, None)["tr2m_wrong_domain_text"] == {}
-
-
-def test_images_without_valid_depth_are_counted():
-    nan = dict.fromkeys(METRICS, float("nan"))
-    one = dict.fromkeys(METRICS, 0.5)
-    rows = [{"method": "tr2m", "dataset": "d", "sample_id": str(i), **v} for i, v in enumerate([one, nan])]
-    entry = summarize(rows, "fixture", {"d": "m"})["tr2m"]["d"]
-    assert (entry["images"], entry["empty"], entry["d1"]) == (2, 1, 0.5)
-    assert [e["rank"] for e in pick_examples(rows)] == ["best", "median", "worst"]
+    rows = [{"domain": "in", "texts": ["a"]}]
+    assert choose_texts(rows, 0, stand_in=True)["tr2m_wrong_domain_text"] == {0: None}
+    assert choose_texts(rows, 0, stand_in=False)["tr2m_wrong_domain_text"] == {}
 
 
 def test_pictures_without_depth_are_refused(trained, tmp_path, monkeypatch):

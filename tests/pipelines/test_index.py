@@ -27,7 +27,7 @@ def test_the_world_and_a_folder_in_one_table(world, tmp_path):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"type": "Moon"}, "type must be one of MiniWorld, RGBDFolder, not 'Moon'"),
+        ({"type": "Moon"}, "type must be one of nyu, .*, RGBDFolder, not 'Moon'"),
         ({"type": "RGBDFolder", "rot": "x"}, "RGBDFolder: .*rot"),
         ({"type": "RGBDFolder", "root": "no", "image": "*.jpg"}, "no is not a folder"),
         ({"type": "MiniWorld", "a": 1}, "MiniWorld takes no options, not a"),

@@ -2,7 +2,7 @@
 
 from tr2m_plugin.evaluation.alignment import ScaleShiftFit, apply_scale_shift, global_fit, linear_fit, median_scale
 from tr2m_plugin.evaluation.metrics import HIGHER_IS_BETTER, METRICS, depth_metrics
-from tr2m_plugin.evaluation.protocols import Protocol, resize_prediction
+from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, protocol_of, resize_prediction
 
 __all__ = [
     "HIGHER_IS_BETTER",
@@ -13,6 +13,8 @@ __all__ = [
     "depth_metrics",
     "global_fit",
     "linear_fit",
+    "load_protocol",
     "median_scale",
+    "protocol_of",
     "resize_prediction",
 ]

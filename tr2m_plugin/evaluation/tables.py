@@ -49,6 +49,11 @@ class Row:
     grey: bool
     measured: bool
 
+    @property
+    def ranked(self) -> bool:
+        """Whether it can be best: fixtures and rows that use ground truth cannot."""
+        return not self.grey and self.kind != "fixture"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -59,7 +64,7 @@ class Table:
         header: one row of headings; above it one of dataset names where there are several.
         texts: how many columns precede the numbers.
         rows: the paper's, then measured ones.
-        best: per column the cell that is best among rows without ground truth; None where none is.
+        best: per column the cell that is best among `ranked` rows; None where none is.
         second: the same, second best.
         notes: what stands below the table.
     """
@@ -71,6 +76,12 @@ class Table:
     best: tuple[str | None, ...]
     second: tuple[str | None, ...]
     notes: tuple[str, ...]
+
+    def places(self, row: Row) -> list[tuple[str, str | None, str | None]]:
+        """Cells of a row, each with the best and second best of its column where the row is ranked."""
+        none = (None,) * len(row.cells)
+        best, second = (self.best, self.second) if row.ranked else (none, none)
+        return list(zip(row.cells, best, second, strict=True))
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -170,7 +181,7 @@ def build_table(number: str, metrics: Mapping[str, Any]) -> Table:
         header.insert(0, ("",) * len(texts) + tuple(title for title, _ in pairs) + ("",) * len(last))
     places: list[tuple[str | None, str | None]] = [(None, None)] * len(header[-1])
     for i, (_, metric) in enumerate(pairs, len(texts)):
-        shown = {row.cells[i] for row in rows if not row.grey} - {MISSING}
+        shown = {row.cells[i] for row in rows if row.ranked} - {MISSING}
         best, second, *_ = (*sorted(shown, key=float, reverse=metric in HIGHER_IS_BETTER), None, None)
         places[i] = best, second
     best_cells, second_cells = zip(*places, strict=True)
@@ -185,8 +196,8 @@ def _styled(
     """Cells of a row with marks, each a format string."""
     if row.grey:
         return [grey.format(escape(cell if i else f"{cell} †")) for i, cell in enumerate(row.cells)]
-    places = zip(row.cells, table.best, table.second, strict=True)
-    return [(best if c == b else second if c == s else "{}").format(escape(c)) for c, b, s in places]
+    marks = [best if cell == b else second if cell == s else "{}" for cell, b, s in table.places(row)]
+    return [mark.format(escape(cell)) for mark, cell in zip(marks, row.cells, strict=True)]
 
 
 def _markdown(text: str) -> str:

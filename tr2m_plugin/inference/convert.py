@@ -67,7 +67,7 @@ def convert_release(
     }
     spec = ModelSpec(
         model,
-        {"type": "RelativeDepth", "pretrained": names["relative_depth"], "size": list(size)},
+        {"type": "RelativeDepth", "pretrained": names["relative_depth"], "size": list(size), "aligned": True},
         {"type": "CLIPTextEncoder", "pretrained": names["text_encoder"]},
         {"mm": SURGICAL},
         {"source": "the authors' released weights (https://github.com/BeileiCui/TR2M)", "file": os.path.basename(path)},

@@ -219,7 +219,7 @@ class Evaluation:
         aligned = {kind: Alignment(kind, returns.space) for kind in methods.values() if kind}
         for method, kind in methods.items():
             about = {**facts["about"], **({"scaling": SCALINGS[kind]} if kind else {})}
-            entry = {"kind": self.options.kind, "uses_ground_truth": kind is not None, "label": method}
+            entry = {"kind": self.options.kind, "uses_ground_truth": kind is not None, "label": label}
             self.methods[method] = {**entry, **facts, "about": about, "alignment": kind, "version": __version__}
 
         def compared(rows: Sequence[Row], what: str) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:

@@ -51,7 +51,7 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
     columns = 2 + 2 * len(methods)
     shape = examples[0].picture.shape
     width, height = 2.4, 2.4 * shape[0] / shape[1]
-    figure = Figure(figsize=(width * columns + 1, (height + 0.3) * len(examples) + 1.1), dpi=90, layout="constrained")
+    figure = Figure(figsize=(width * columns + 1, (height + 0.35) * len(examples) + 0.6), dpi=90, layout="constrained")
     grid = figure.subplots(len(examples), columns, squeeze=False)
     for line, example in zip(grid, examples, strict=True):
         near, far = inverse_limits(example.truth)

@@ -1,21 +1,24 @@
 """NYUv2, KITTI, VOID and C3VD in turn, 8 pictures at a time, one of their 15 descriptions drawn at every visit.
 
 Pictures are stretched to the size of their relative depth, which the stage `relative_depth` computes at the release's
-sizes: 434 x 560, and for KITTI 350 x 1204 (`sizes: {kitti: [350, 1204]}` in params.yaml).
+sizes: 434 x 560, and for KITTI 350 x 1204 (`sizes: {kitti: [350, 1204]}` in params.yaml). Datasets that the index lacks
+are not missed.
 """
 
 data_root = "{{$TR2M_DATA_ROOT:work/paper}}"
 datasets = ["nyu", "kitti", "void", "c3vd"]
 
-# Neither paper nor release mentions augmentation.
+# Neither paper nor release mentions augmentation. To add some, after ResizeDepthInputs:
+#     dict(type="RandomFlipDepth"), dict(type="RandomColor"), dict(type="RandomCropDepth", size=(350, 560))
 train_pipeline = [
     dict(type="LoadDepthInputs", text="random"),
-    dict(type="ResizeDepthInputs"),
+    dict(type="MaskDepthBorder", box=(45, 472, 43, 608), datasets=["nyu"]),
+    dict(type="ResizeDepthInputs", aligned=True),
     dict(type="PackDepthInputs"),
 ]
 test_pipeline = [
     dict(type="LoadDepthInputs", text="first"),
-    dict(type="ResizeDepthInputs", depth=False),
+    dict(type="ResizeDepthInputs", depth=False, aligned=True),
     dict(type="PackDepthInputs"),
 ]
 train_dataloader = dict(
@@ -23,7 +26,7 @@ train_dataloader = dict(
     num_workers=4,
     worker_init_fn=dict(type="tr2m_plugin.seed_worker"),
     sampler=dict(type="mmengine.DefaultSampler", shuffle=True),
-    # The release's order; the paper says nothing of it.
+    # The release's order; the paper says nothing of it. Others: ProportionalBatchSampler, WeightedBatchSampler.
     batch_sampler=dict(type="RoundRobinBatchSampler"),
     dataset=dict(type="TableDataset", data_root=data_root, split="train", datasets=datasets, pipeline=train_pipeline),
 )

@@ -2,7 +2,10 @@
 
 _base_ = ["../losses/tr2m.py"]
 
-relative_depth = dict(type="RelativeDepth", pretrained="LiheYoung/depth-anything-small-hf", size=(434, 560))
+# `aligned` is how the release stretches pictures.
+relative_depth = dict(
+    type="RelativeDepth", pretrained="LiheYoung/depth-anything-small-hf", size=(434, 560), aligned=True
+)
 # The relative depth networks of Table 9: MiDaS 3.1 Swin2-L 384 and DPT-Hybrid, as RSA chose them.
 relative_networks = dict(midas="Intel/dpt-swinv2-large-384", dpt="Intel/dpt-hybrid-midas")
 text_encoder = dict(type="CLIPTextEncoder", pretrained="openai/clip-vit-large-patch14")

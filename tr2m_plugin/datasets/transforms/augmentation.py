@@ -51,12 +51,15 @@ class MaskDepthBorder(BaseTransform):
     Args:
         box: top, bottom, left, right in pixels; rows top:bottom and columns left:right stay. NYUv2's is
             45, 472, 43, 608.
+        datasets: names of the datasets it is for. Default: all.
     """
 
-    def __init__(self, box: Sequence[int]) -> None:
-        self.box = tuple(box)
+    def __init__(self, box: Sequence[int], datasets: Sequence[str] | None = None) -> None:
+        self.box, self.datasets = tuple(box), datasets
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if self.datasets is not None and results["dataset"] not in self.datasets:
+            return results
         top, bottom, left, right = self.box
         inside = np.zeros_like(results["gt_depth"])
         inside[top:bottom, left:right] = results["gt_depth"][top:bottom, left:right]
