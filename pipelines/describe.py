@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,11 @@ class RSA:
         folder: RSA's folder `text`, which holds `text_all`.
     """
 
-    def __init__(self, root: Path, folder: str) -> None:
+    def __init__(self, root: Path, folder: str | None) -> None:
+        if folder is None:
+            raise InputError(
+                "describe: RSA has no `folder`: give RSA's folder `text`, or let captioners describe these"
+            )
         self.folder = Path(os.path.expanduser(folder)) / "text_all"
         if not self.folder.is_dir():
             raise InputError(f"{self.folder} is not a folder: give RSA's folder `text`")
@@ -266,26 +270,35 @@ def stage(run: Stage) -> None:
         return
     if kind is not None:
         raise InputError(f"describe.{folder.name}: type must be one of {', '.join(CAPTIONERS)}, not {kind!r}")
-    texts = [row for entry in run.params.get("describers") or [] for row in _texts(entry, run, folder.name)]
-    write_table(folder / "texts.parquet", DESCRIPTIONS, texts)
-    print(f"describe {folder.name}: {len(texts)} sentences")
+    count = 0
+
+    def texts() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for entry in run.params.get("describers") or []:
+            for row in _texts(entry, run, folder.name):
+                count += 1
+                yield row
+
+    write_table(folder / "texts.parquet", DESCRIPTIONS, texts())
+    print(f"describe {folder.name}: {count} sentences")
 
 
-def _texts(entry: Mapping[str, Any], run: Stage, item: str) -> list[dict[str, Any]]:
+def _texts(entry: Mapping[str, Any], run: Stage, item: str) -> Iterator[dict[str, Any]]:
     kind = entry.get("type")
     if kind not in DESCRIBERS:
         raise InputError(f"describe.{item}: type must be one of {', '.join(DESCRIBERS)}, not {kind!r}")
+    rows = _indexed(run, entry)
+    if not rows:
+        return
     options = {name: value for name, value in entry.items() if name not in ("type", "datasets")}
     try:
         describer = DESCRIBERS[kind](run.root, **options)
     except TypeError as error:
         raise InputError(f"{kind}: {error}") from error
     known = {"model": kind, "seed": options.get("seed", 0)}
-    return [
-        {**known, **line, "dataset": row["dataset"], "sample_id": row["sample_id"]}
-        for row in _indexed(run, entry)
-        for line in describer.describe(row)
-    ]
+    for row in rows:
+        for line in describer.describe(row):
+            yield {**known, **line, "dataset": row["dataset"], "sample_id": row["sample_id"]}
 
 
 if __name__ == "__main__":

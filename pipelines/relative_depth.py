@@ -15,6 +15,7 @@ from tr2m_plugin.datasets.arrays import is_reference
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import INDEX, read_table, resolve
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.evaluation import protocol_of
 from tr2m_plugin.weights import resolve_pretrained
 
 
@@ -76,16 +77,25 @@ def picture_stamp(row: dict[str, Any], root: Path) -> dict[str, Any]:
     return kept
 
 
+def protocol_sizes(rows: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
+    """The size of the network's input of every dataset whose protocol gives one."""
+    firsts = {row["dataset"]: row for row in reversed(rows) if row["protocol"]}
+    found = {name: protocol_of(row).input_size for name, row in sorted(firsts.items())}
+    return {name: list(size) for name, size in found.items() if size is not None}
+
+
 def stage(run: Stage) -> None:
     """Computes what is missing; the networks of `more` write into folders of their names beside the shards."""
     params = dict(run.params)
     models = {"": params.pop("model"), **(params.pop("more", None) or {})}
-    sizes = params.pop("sizes", None) or {}
+    given = params.pop("sizes", None) or {}
     try:
         settings = Settings(**params)
     except TypeError as error:
         raise InputError(f"relative_depth: {error}") from error
-    rows = [picture_stamp(row, run.root) for row in read_table(run.root / "index.parquet", INDEX)]
+    indexed = read_table(run.root / "index.parquet", INDEX)
+    sizes = {**protocol_sizes(indexed), **given}
+    rows = [picture_stamp(row, run.root) for row in indexed]
     for name, model in models.items():
         run_sharded(
             f"relative_depth {name}".strip(),

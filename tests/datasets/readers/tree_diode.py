@@ -23,7 +23,7 @@ def make(root, train=1, test=2):
             numbers = [part[-5:] for part in SCANS[partition].split("/")]
             name = f"outdoor/{SCANS[partition]}/{'_'.join(numbers)}_outdoor_{10 * number:03d}_000"
             picture, depth = scene(len(stored), (768, 1024), 65535)
-            stored[f"{partition}/{name}"] = (depth / 256).astype(np.float32)
+            stored[f"{partition}/{name}"] = (depth / 512).astype(np.float32)
             write(root / partition / name, picture, stored[f"{partition}/{name}"])
         if count:
             write(root / partition / name.replace("outdoor", "indoors"), picture, stored[f"{partition}/{name}"])
