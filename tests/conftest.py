@@ -14,6 +14,7 @@ import torch
 from pipelines import describe, descriptions, embed_text, index, relative_depth, render, train
 from pipelines.params import Stage
 
+pytest_plugins = ["tiny_networks"]
 REPOSITORY = Path(__file__).parent.parent
 RELATIVE_DEPTH = {
     "model": {"pretrained": "mini_depth_anything", "size": [112, 140]},

@@ -83,19 +83,20 @@ def _evaluate(args: argparse.Namespace) -> int:
         workers=args.workers,
         pictures=not args.no_pictures,
     )
-    entries = choose_entries(args.datasets, args.roots if args.roots.is_file() else None, args.profile)
-    datasets = open_datasets(entries, args.protocol, _changes(args.set), args.limit)
+    changes, returns = _changes(args.set), _returns(args)
+    entries = choose_entries(
+        args.datasets, args.roots if args.roots != ROOTS or ROOTS.is_file() else None, args.profile
+    )
+    datasets = open_datasets(entries, args.protocol, changes, args.limit)
     for data in datasets:
         print(f"{data.name}: {len(data.rows)} pictures, protocol {data.protocol.name} {data.protocol.hash}", flush=True)
-    evaluation, returns = Evaluation(datasets, args.out, options), _returns(args)
+    evaluation = Evaluation(datasets, args.out, options)
     for model in args.model:
         evaluation.add_model(open_estimator(model, args.weights, args.device, args.dtype, returns))
     for folder in args.predictions:
         for data in datasets:
-            own = folder / data.name
-            evaluation.add_predictions(
-                StoredPredictions(own if own.is_dir() else folder, returns, args.png_scale), data
-            )
+            own = folder / data.name if (folder / data.name).is_dir() else folder
+            evaluation.add_predictions(StoredPredictions(own, returns, args.png_scale, folder.name), data)
     failed = sum(len(data.failed) for data in datasets)
     if options.part is None:
         _print(evaluation.write(args.also))

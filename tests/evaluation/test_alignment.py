@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import apply_scale_shift, depth_metrics, global_fit, linear_fit, median_scale
+from tr2m_plugin.evaluation.alignment import ALIGNMENTS, Alignment
 
 
 @pytest.fixture
@@ -72,3 +74,60 @@ def test_nothing_valid_and_no_variation(images):
 
 def test_a_negative_line_becomes_the_farthest_depth():
     assert apply_scale_shift(np.array([[0.0]]), 1.0, -1.0) == pytest.approx(1e6)
+
+
+def slow_line(pairs):
+    """Scale and shift of a line through (x, y, weight) by the normal equations, in plain Python."""
+    s, sx, sy, sxx, sxy = (
+        sum(w * value for w, value in zip([p[2] for p in pairs], values, strict=True))
+        for values in (
+            [1] * len(pairs),
+            [x for x, _, _ in pairs],
+            [y for _, y, _ in pairs],
+            [x * x for x, _, _ in pairs],
+            [x * y for x, y, _ in pairs],
+        )
+    )
+    scale = (s * sxy - sx * sy) / (s * sxx - sx * sx)
+    return scale, (sy - scale * sx) / s
+
+
+def slow_aligned(kind, returns, images):
+    """Depth of the valid pixels of every image, pixel by pixel."""
+    per_image, in_depth = [], kind.endswith("_depth")
+    for values, truth, valid in images:
+        pairs = []
+        for v, t in zip(values[valid].tolist(), truth[valid].tolist(), strict=True):
+            x = 1 / v if returns == "depth" and not in_depth else v
+            pairs.append((x, t if in_depth else 1 / t, 1 / valid.sum()))
+        per_image.append(pairs)
+    found = []
+    for pairs in per_image:
+        if kind == "median":
+            middle = np.median([1 / x for x, _, _ in pairs]) / np.median([1 / y for _, y, _ in pairs])
+            found.append([1 / (middle * x) for x, _, _ in pairs])
+            continue
+        scale, shift = slow_line([p for one in per_image for p in one] if kind.startswith("global") else pairs)
+        found.append([(v if in_depth else 1 / v) for v in (scale * x + shift for x, _, _ in pairs)])
+    return found
+
+
+@pytest.mark.parametrize("returns", ["disparity", "depth"])
+@pytest.mark.parametrize("kind", ALIGNMENTS)
+def test_every_alignment_equals_its_twin(kind, returns, images):
+    rng = np.random.default_rng(5)
+    noisy = []
+    for relative, truth, valid in images:
+        values = relative if returns == "disparity" else (2 / (relative + 0.1)).astype(np.float32)
+        noisy.append((values, truth * rng.uniform(0.9, 1.1, truth.shape), valid))
+    alignment = Alignment(kind, returns)
+    assert alignment.over_dataset is kind.startswith("global")
+    for image in noisy:
+        alignment.add(*image)
+    for image, expected in zip(noisy, slow_aligned(kind, returns, noisy), strict=True):
+        np.testing.assert_allclose(alignment.apply(*image)[image[2]], expected, rtol=1e-4)
+
+
+def test_an_unknown_alignment_is_refused():
+    with pytest.raises(InputError, match="alignment must be one of median, linear"):
+        Alignment("cubic", "depth")

@@ -1,9 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
 
-from tr2m_plugin.evaluation import Protocol, depth_metrics
+from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol
 from tr2m_plugin.evaluation.depth_metric import DepthMetric
 from tr2m_plugin.structures import DepthDataSample
 
@@ -36,3 +38,53 @@ def test_means_over_images_then_over_datasets():
 def test_unknown_metric_is_named():
     with pytest.raises(ValueError, match="unknown metrics"):
         DepthMetric(metrics=["abs_rel", "sharpness"])
+
+
+def test_ten_numbers_are_kept_per_image():
+    metric = DepthMetric()
+    made, _ = sample("a", 0)
+    metric.process(None, [made.to_dict()])
+    ((dataset, name, numbers),) = metric.results
+    assert (dataset, name, len(numbers)) == ("a", "a0", 10)
+
+
+def test_the_rows_protocol_measures():
+    made, _ = sample("nyu", 0)
+    rng = np.random.default_rng(1)
+    made.gt_depth_map = PixelData(data=torch.from_numpy(rng.uniform(0.2, 12, (1, 480, 640)).astype(np.float32)))
+    made.set_metainfo({"protocol": "release"})
+    metric = DepthMetric()
+    metric.process(None, [made.to_dict()])
+    truth, pred = made.gt_depth_map.data[0].numpy(), made.pred_depth_map.data[0].numpy()
+    expected = depth_metrics(*load_protocol("release", "nyu").compare(pred, truth))
+    assert metric.evaluate(1)["nyu/abs_rel"] == pytest.approx(expected["abs_rel"])
+
+
+SCRIPT = """
+import json, sys
+import torch.distributed as dist
+
+sys.path[:0] = [{repository!r}, {here!r}]
+dist.init_process_group("gloo")
+from test_depth_metric import sample
+from tr2m_plugin.evaluation.depth_metric import DepthMetric
+
+rank = dist.get_rank()
+seen = [[0, 2, 4], [1, 3, 0]][rank]  # five images on two processes: the first is padding too
+if {uneven}:
+    seen = [[0, 2, 4], [1, 3]][rank]
+metric = DepthMetric(metrics=["abs_rel"])
+metric.process(None, [sample("a", number)[0].to_dict() for number in seen])
+report = metric.evaluate(size=5)
+open({out!r} + f"/rank{{rank}}.json", "w").write(json.dumps(report))
+"""
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_two_processes_count_every_image_once(tmp_path, repository, two_processes, uneven):
+    here = str(repository / "tests" / "evaluation")
+    two_processes(SCRIPT.format(repository=str(repository), here=here, out=str(tmp_path), uneven=uneven))
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert first["a/images"] == 5
+    assert first["abs_rel"] == pytest.approx(np.mean([sample("a", number)[1]["abs_rel"] for number in range(5)]))

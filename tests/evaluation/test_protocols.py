@@ -1,8 +1,16 @@
+"""Protocols against hand-written loops on a fixed random prediction."""
+
+import math
+
 import numpy as np
 import pytest
+import torch
+import yaml
 
+from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation import Protocol, resize_prediction
+from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol, protocol_of, resize_prediction
+from tr2m_plugin.evaluation.protocols import FOLDER, PROTOCOLS
 
 
 def test_range_is_strict_and_predictions_are_clamped():
@@ -13,9 +21,17 @@ def test_range_is_strict_and_predictions_are_clamped():
     np.testing.assert_array_equal(compared, [0.5, 10.0])
 
 
-def test_resizing_is_bilinear_with_aligned_corners():
+def test_clamp_can_differ_from_the_range():
+    protocol = Protocol((0, 8), clamp=(1e-6, 8))
+    compared, truth = protocol.compare(np.array([[-1.0, 9.0]]), np.array([[0.001, 7.9]]))
+    np.testing.assert_allclose(compared, [1e-6, 8])
+    assert len(truth) == 2
+
+
+def test_resizing_is_bilinear_with_or_without_aligned_corners():
     small = np.array([[1.0, 3.0], [5.0, 7.0]], np.float32)
     np.testing.assert_allclose(resize_prediction(small, (3, 3)), [[1, 2, 3], [3, 4, 5], [5, 6, 7]])
+    np.testing.assert_allclose(resize_prediction(small, (2, 4), aligned=False)[0], [1, 1.5, 2.5, 3])
     assert resize_prediction(small, (2, 2)) is small
 
 
@@ -23,3 +39,129 @@ def test_resizing_is_bilinear_with_aligned_corners():
 def test_a_senseless_range_is_refused(limits):
     with pytest.raises(InputError, match="depth_range"):
         Protocol(limits)
+
+
+def test_senseless_options_are_refused(tmp_path):
+    with pytest.raises(InputError, match="clamp must be"):
+        Protocol((0, 8))
+    with pytest.raises(InputError, match="crop must be one of garg"):
+        Protocol((1, 8), crop="middle")
+    with pytest.raises(InputError, match="resize must be"):
+        Protocol((1, 8), resize="cubic")
+    with pytest.raises(InputError, match=r"no protocol 'release' for 'moon' .*moon.yaml does not exist"):
+        load_protocol("release", "moon")
+    (tmp_path / "nyu.yaml").write_text("depth_rang: [1, 2]")
+    with pytest.raises(InputError, match=r"nyu.yaml is not a protocol: .*depth_rang"):
+        load_protocol(str(tmp_path), "nyu")
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_dataset_has_a_file_that_its_reader_takes(name, tmp_path):
+    assert {path.stem for path in (FOLDER / name).glob("*.yaml")} == set(READERS)
+    for dataset in READERS:
+        protocol = load_protocol(name, dataset)
+        assert (protocol.name, protocol.dataset) == (name, dataset)
+        reader_of(dataset)(str(tmp_path), **protocol.reader)
+        if dataset != "simcol" or name == "release":
+            assert all(side % 14 == 0 for side in protocol.input_size), "what DINOv2 takes"
+
+
+def test_hashes_tell_protocols_apart():
+    hashes = {load_protocol(name, dataset).hash for name in PROTOCOLS for dataset in READERS}
+    assert len(hashes) == 2 * len(READERS)
+    nyu = load_protocol("release", "nyu")
+    assert nyu.hash == load_protocol("release", "nyu").hash
+    other = nyu.changed({"flip_average": True})
+    assert (other.name, other.flip_average, other.hash != nyu.hash) == ("release*", True, True)
+    assert nyu.changed({}) is nyu
+    with pytest.raises(InputError, match="no option moon"):
+        nyu.changed({"moon": 1})
+
+
+def test_a_rows_protocol_is_its_own_or_its_range():
+    named = protocol_of({"protocol": "zoedepth", "dataset": "kitti"})
+    assert (named.name, named.depth_range) == ("zoedepth", (0.001, 80))
+    plain = protocol_of({"protocol": None, "dataset": "mine", "depth_min": 0.3, "depth_max": 7.0})
+    assert (plain.name, plain.depth_range, plain.crop) == ("range", (0.3, 7.0), None)
+
+
+def slow(pred, truth, rows, columns, low, high, clamp):
+    """The nine metrics by loops in plain Python; `pred` at any size, sampled with aligned corners."""
+    (height, width), (h, w) = truth.shape, pred.shape
+    pairs = []
+    for i in range(*rows):
+        for j in range(*columns):
+            t = float(truth[i, j])
+            if not low < t < high:
+                continue
+            y, x = i * (h - 1) / (height - 1), j * (w - 1) / (width - 1)
+            y0, x0 = min(int(y), h - 2), min(int(x), w - 2)
+            a, b = y - y0, x - x0
+            p = (1 - a) * ((1 - b) * pred[y0][x0] + b * pred[y0][x0 + 1])
+            p += a * ((1 - b) * pred[y0 + 1][x0] + b * pred[y0 + 1][x0 + 1])
+            pairs.append((min(max(float(p), clamp[0]), clamp[1]), t))
+    n = len(pairs)
+    logs = [math.log(p) - math.log(t) for p, t in pairs]
+    share = [sum(max(p / t, t / p) < 1.25**k for p, t in pairs) / n for k in (1, 2, 3)]
+    return [
+        *share,
+        sum(abs(p - t) / t for p, t in pairs) / n,
+        sum((p - t) ** 2 / t for p, t in pairs) / n,
+        math.sqrt(sum((p - t) ** 2 for p, t in pairs) / n),
+        math.sqrt(sum(v * v for v in logs) / n),
+        sum(abs(math.log10(p) - math.log10(t)) for p, t in pairs) / n,
+        100 * math.sqrt(sum(v * v for v in logs) / n - (sum(logs) / n) ** 2),
+    ]
+
+
+# Windows and ranges written out by hand: Eigen's on 480 x 640, Garg's on 352 x 1216 and 768 x 1024.
+EXPECTED = {
+    ("release", "nyu"): ((480, 640), (45, 471), (41, 601), 1e-3, 10),
+    ("zoedepth", "nyu"): ((480, 640), (45, 471), (41, 601), 1e-3, 10),
+    ("release", "kitti"): ((352, 1216), (143, 349), (43, 1172), 1e-3, 80),
+    ("zoedepth", "kitti"): ((352, 1216), (143, 349), (43, 1172), 1e-3, 80),
+    ("release", "void"): ((480, 640), (45, 471), (41, 601), 0.2, 5),
+    ("zoedepth", "void"): ((480, 640), (0, 480), (0, 640), 0.2, 5),
+    ("release", "hypersim"): ((768, 1024), (0, 768), (0, 1024), 1e-3, 80),
+    ("zoedepth", "hypersim"): ((768, 1024), (45, 471), (41, 601), 1e-3, 80),
+    ("release", "diode"): ((768, 1024), (313, 761), (36, 987), 1e-3, 80),
+    ("zoedepth", "ibims"): ((480, 640), (45, 471), (41, 601), 0, 10),
+    ("zoedepth", "sun_rgbd"): ((530, 730), (45, 471), (41, 601), 0, 8),
+    ("release", "c3vd"): ((480, 640), (0, 480), (0, 640), 0.1, 100),
+    ("zoedepth", "simcol"): ((475, 475), (0, 475), (0, 475), 1e-3, 200),
+}
+
+
+@pytest.mark.parametrize(("name", "dataset"), EXPECTED)
+def test_numbers_are_those_of_hand_written_loops(name, dataset):
+    size, rows, columns, low, high = EXPECTED[name, dataset]
+    rng = np.random.default_rng(7)
+    truth = (rng.uniform(-0.1, 1.1, size) * high).astype(np.float32) * (rng.random(size) < 0.03)
+    pred = (rng.uniform(-0.05, 1.2, (31, 40)) * high).astype(np.float32)
+    protocol = load_protocol(name, dataset)
+    found = depth_metrics(*protocol.compare(pred, truth))
+    expected = slow(pred, truth, rows, columns, low, high, (low or 1e-6, high))
+    np.testing.assert_allclose(list(found.values()), expected, rtol=2e-4)
+
+
+def test_kittis_eigen_window():
+    protocol = load_protocol("release", "kitti").changed({"crop": "kitti_eigen"})
+    rows, columns = protocol.window((375, 1242))
+    assert (rows, columns) == (slice(124, 342), slice(44, 1197))
+    scaled = Protocol((1, 2), crop="nyu_eigen_scaled")
+    assert scaled.window((480, 640)) == (slice(45, 471), slice(41, 601))
+    assert scaled.window((960, 1280)) == (slice(90, 942), slice(82, 1202))
+
+
+def test_torch_and_numpy_agree():
+    rng = np.random.default_rng(0)
+    pred, truth = rng.uniform(1, 9, 50).astype(np.float32), rng.uniform(1, 9, 50).astype(np.float32)
+    assert depth_metrics(pred, truth) == depth_metrics(torch.from_numpy(pred), torch.from_numpy(truth))
+
+
+def test_protocol_files_are_small_and_say_what_they_are():
+    for path in FOLDER.glob("*/*.yaml"):
+        text = path.read_text()
+        assert text.startswith("# "), path
+        assert len(text.splitlines()) < 12
+        assert isinstance(yaml.safe_load(text), dict)

@@ -187,7 +187,7 @@ class TransformersEstimator(Estimator):
 class MMEngineEstimator(Estimator):
     """A depth model of an MMEngine config, such as NeWCRFs, in the unit of the data it was trained on.
 
-    Pictures go through the model's data preprocessor at their own size, or at the protocol's where asked.
+    Pictures go through the model's data preprocessor at their own size.
 
     Args:
         config: file with `model`.

@@ -75,6 +75,7 @@ class StoredPredictions:
         folder: of shards, or of `SAMPLE_ID.npy` and 16-bit `SAMPLE_ID.png` files, folders of the id included.
         returns: what the numbers mean; needed for files, and known of shards.
         scale: factor from the numbers of a PNG to the unit (or to disparity); needed for PNG files.
+        label: what tables call files. Default: the folder's name.
 
     Attributes:
         returns: what the numbers mean.
@@ -85,7 +86,9 @@ class StoredPredictions:
         InputError: the folder is neither, or does not say what its numbers mean.
     """
 
-    def __init__(self, folder: Path, returns: Returns | None = None, scale: float | None = None) -> None:
+    def __init__(
+        self, folder: Path, returns: Returns | None = None, scale: float | None = None, label: str | None = None
+    ) -> None:
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder of predictions")
         self.folder, self.scale = folder, scale
@@ -102,7 +105,7 @@ class StoredPredictions:
             )
         else:
             self.returns, self.settings = returns, {}
-            self.facts = Facts(folder.name, folder.name, "")
+            self.facts = Facts(label or folder.name, label or folder.name, "")
 
     def check(self, samples: Iterable[str]) -> None:
         """Raises an InputError that counts the missing predictions and names the first."""

@@ -99,7 +99,8 @@ def choose_entries(wanted: Sequence[str], path: Path | None, profile: str = "pap
         else:
             chosen[name] = known[name]
     if not chosen:
-        raise InputError(f"{path} gives no dataset a root: write NAME=FOLDER, or fill it in")
+        where = f"{path} gives no dataset a root" if path is not None else "there is no file of roots"
+        raise InputError(f"{where}: name datasets as NAME=FOLDER")
     return chosen
 
 

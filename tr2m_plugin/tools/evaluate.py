@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +102,13 @@ def predict(
 ) -> Iterator[tuple[Row, np.ndarray]]:
     """Rows with the model's numbers, (h, w), a batch in memory at a time.
 
-    A picture that cannot be read goes into `data.failed`; one whose sentence is None is passed over.
+    A picture that cannot be read goes into `data.failed`.
     """
     size: Any = {"protocol": data.protocol.input_size, "model": None}.get(str(options.size), options.size)
     loader: Any = DataLoader(_Pictures(rows), options.batch_size, num_workers=options.workers, collate_fn=list)  # type: ignore[arg-type]
     for batch in loader:
         data.failed.update({row["sample_id"]: found for row, found in batch if isinstance(found, str)})
         good = [(row, found) for row, found in batch if not isinstance(found, str)]
-        if estimator.needs_text:
-            good = [(row, image) for row, image in good if texts[sample_key(row)] is not None]
         if not good:
             continue
         images = [image for _, image in good]
@@ -184,7 +183,7 @@ class Evaluation:
         predictions.check(row["sample_id"] for row in data.rows)
         facts = predictions.facts
         whole = {"model": facts.model, "weights": facts.weights, "about": facts.about}
-        self._measure(_reading(predictions, data), data, facts.label, predictions.returns, whole)
+        self._measure(_reading(predictions, data), data, data.rows, facts.label, predictions.returns, whole)
 
     def _run(
         self, estimator: Estimator, data: Dataset, texts: Mapping[str, str | None], description: str | None
@@ -198,23 +197,34 @@ class Evaluation:
         def source(rows: Sequence[Row]) -> Iterator[tuple[Row, np.ndarray]]:
             return predict(estimator, data, texts, rows, options)
 
+        rows = data.rows
+        if estimator.needs_text:  # not every picture has a wrong sentence
+            rows = [row for row in rows if texts[sample_key(row)] is not None]
         over_dataset = any(Alignment(kind, "depth").over_dataset for kind in options.alignments)
         if not (options.save or options.part or over_dataset):
-            self._measure(source, data, label, estimator.returns, whole)
+            self._measure(source, data, rows, label, estimator.returns, whole)
             return
         folder = self.out / "predictions" / _file_name(label) / data.name
         settings = {"protocol": data.protocol.hash, "size": options.size, "description": description}
         writer = PredictionWriter(folder, estimator.returns, facts, {**settings, "seed": options.seed})
         part = slice(None) if options.part is None else slice(options.part[0] - 1, None, options.part[1])
-        missing = [row for row in data.rows[part] if row["sample_id"] not in writer.done]
+        missing = [row for row in rows[part] if row["sample_id"] not in writer.done]
         bar = tqdm(source(missing), total=len(missing), desc=f"{data.name}, predict", unit="picture", mininterval=1)
         for row, values in bar:
             writer.add(row["sample_id"], values)
         writer.flush()
         if options.part is None:
-            self._measure(_reading(StoredPredictions(folder), data), data, label, estimator.returns, whole)
+            self._measure(_reading(StoredPredictions(folder), data), data, rows, label, estimator.returns, whole)
 
-    def _measure(self, source: Source, data: Dataset, label: str, returns: Returns, facts: Mapping[str, Any]) -> None:
+    def _measure(
+        self,
+        source: Source,
+        data: Dataset,
+        rows: Sequence[Row],
+        label: str,
+        returns: Returns,
+        facts: Mapping[str, Any],
+    ) -> None:
         methods = methods_of(label, returns.metric, self.options.alignments)
         aligned = {kind: Alignment(kind, returns.space) for kind in methods.values() if kind}
         for method, kind in methods.items():
@@ -236,11 +246,11 @@ class Evaluation:
 
         over_dataset = [alignment for alignment in aligned.values() if alignment.over_dataset]
         if over_dataset:
-            for _, values, truth in compared(data.rows, f"{data.name}, fit"):
+            for _, values, truth in compared(rows, f"{data.name}, fit"):
                 for alignment in over_dataset:
                     alignment.add(data.protocol.at_size_of(values, truth), truth, data.protocol.valid(truth))
         start = len(self.rows)
-        for row, values, truth in compared(data.rows, f"{data.name}, {label}"):
+        for row, values, truth in compared(rows, f"{data.name}, {label}"):
             self.rows += [
                 measure(m, row, depth(values, truth, kind), truth, data.protocol) for m, kind in methods.items()
             ]
@@ -275,7 +285,6 @@ class Evaluation:
             also: metrics.json files of other runs, whose rows the tables show too. Default: none.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        others = {name: entry for path in also for name, entry in read_metrics(path).items()}
         metrics = summarize(self.rows, self.methods, {data.name: data.facts for data in self.datasets})
         (self.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         write_table(self.out / "per_image.parquet", PER_IMAGE, self.rows)
@@ -288,7 +297,7 @@ class Evaluation:
         ]
         if errors:
             write_table(self.out / "errors.parquet", ERRORS, errors)
-        write_tables(self.out, {**others, **metrics})
+        write_tables(self.out, merge([*map(read_metrics, also), metrics]))
         for data in self.datasets:
             if data.name in self._picks:
                 self._draw(data)
@@ -327,6 +336,22 @@ def read_metrics(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a metrics.json: {error}") from error
+
+
+def merge(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several runs' metrics as one; what has a method's name and is another gets a number behind it."""
+    merged: dict[str, Any] = {}
+    for run in runs:
+        for method, entry in run.items():
+            names = (method if i == 1 else f"{method} ({i})" for i in count(1))
+            name = next(n for n in names if n not in merged or _same(merged[n], entry))
+            merged[name] = {**merged.get(name, {}), **entry}
+    return merged
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    facts = ("kind", "model", "weights", "alignment", "about", "version")
+    return all(one.get(fact) == other.get(fact) for fact in facts)
 
 
 def _file_name(name: str) -> str:

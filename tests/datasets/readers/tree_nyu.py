@@ -24,6 +24,7 @@ def make(root, train=2, test=2):
     As published: train paths begin with a slash, the test list has no final newline.
     """
     stored = {}
+    root.mkdir(parents=True, exist_ok=True)
     for split, count, folder, slash, kind in (
         ("train", train, "sync", "/", "kitchen_0028b"),
         ("test", test, "official_splits/test", "", "bathroom"),

@@ -1,0 +1,258 @@
+"""`tr2m evaluate` as its users call it, on a folder of one's own and on small trees of published datasets."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import tree_ibims
+import tree_nyu
+import yaml
+
+from tr2m_plugin.cli import main
+from tr2m_plugin.datasets.readers import load_depth
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, read_table, write_table
+from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol
+from tr2m_plugin.evaluation.alignment import Alignment
+from tr2m_plugin.evaluation.results import PER_IMAGE
+from tr2m_plugin.inference.estimators import open_estimator
+from tr2m_plugin.inference.predictions import StoredPredictions
+from tr2m_plugin.tools.data import index_dataset
+from tr2m_plugin.tools.evaluate import merge
+
+MINE = {
+    "type": "RGBDFolder",
+    "image": "*_rgb.png",
+    "depth": "*_depth.png",
+    "depth_scale": 0.001,
+    "unit": "m",
+    "depth_range": [0.3, 8],
+    "domain": "indoor",
+}
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """Five pictures, one of them without valid depth; and a file that names the folder."""
+    folder = tmp_path_factory.mktemp("mine")
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        cv2.imwrite(str(folder / f"{number}_rgb.png"), rng.integers(0, 255, (60, 80, 3), np.uint8))
+        depth = rng.integers(500, 7000, (60, 80)).astype(np.uint16) * (number != 3)
+        cv2.imwrite(str(folder / f"{number}_depth.png"), depth.astype(np.uint16))
+    (folder / "roots.yaml").write_text(yaml.safe_dump({"mine": {**MINE, "root": str(folder)}}))
+    return folder
+
+
+def run(*arguments):
+    return main(["evaluate", *map(str, arguments), "--device", "cpu", "--workers", "0", "--kind", "fixture"])
+
+
+def metrics_of(out):
+    return json.loads((out / "metrics.json").read_text())
+
+
+def test_a_relative_model_with_every_alignment(mine, tmp_path, capsys):
+    out = tmp_path / "out"
+    kinds = ["median", "linear", "linear_depth", "global", "global_depth"]
+    arguments = ["--model", "mini_depth_anything", "--roots", mine / "roots.yaml", "--size", 56, 70, "--out", out]
+    assert run(*arguments, "--alignment", *kinds) == 0
+    metrics = metrics_of(out)
+    assert [entry["alignment"] for entry in metrics.values()] == kinds
+    rows = index_dataset({**MINE, "root": str(mine), "name": "mine"})
+    estimator, protocol = open_estimator("mini_depth_anything", device="cpu"), Protocol((0.3, 8), dataset="mine")
+    pictures = [cv2.imread(row["image"])[..., ::-1] for row in rows]
+    values = [protocol.at_size_of(v, np.zeros((60, 80))) for v in estimator.predict(pictures, [], (56, 70))]
+    truths = [load_depth(row) for row in rows]
+    for kind, entry in zip(kinds, metrics.values(), strict=True):
+        alignment = Alignment(kind, "disparity")
+        for value, truth in zip(values, truths, strict=True):
+            alignment.add(value, truth, protocol.valid(truth))
+        found = [
+            depth_metrics(*protocol.compare(alignment.apply(v, t, protocol.valid(t)), t))
+            for number, (v, t) in enumerate(zip(values, truths, strict=True))
+            if number != 3
+        ]
+        for name in ("abs_rel", "d1", "silog"):
+            assert entry["mine"][name] == pytest.approx(np.mean([one[name] for one in found]), rel=1e-3), (kind, name)
+        assert (entry["mine"]["images"], entry["mine"]["empty"]) == (5, 1)
+        assert entry["uses_ground_truth"]
+        assert entry["weights"] == estimator.facts.weights
+        assert entry["mine"]["protocol_hash"] == protocol.hash
+    assert "5 images, 1 without valid depth" in capsys.readouterr().out
+    per_image = read_table(out / "per_image.parquet", PER_IMAGE)
+    assert len(per_image) == 25
+    assert len((out / "per_image.csv").read_text().splitlines()) == 26
+    picture = cv2.imread(str(out / "errors_mine.png"))
+    assert picture.shape[1] > 3 * picture.shape[0] / 3
+    assert len(list((out / "predictions").rglob("*.safetensors"))) == 1, "a fit over a dataset needs them twice"
+
+
+def test_predicting_in_parts_then_measuring(mine, tmp_path, capsys):
+    base = ["--model", "mini_depth_anything", "--roots", mine / "roots.yaml", "--size", 56, 70]
+    base += ["--alignment", "linear", "--no-pictures"]
+    assert run(*base, "--out", tmp_path / "whole") == 0
+    for part in ("1/2", "2/2"):
+        assert run(*base, "--out", tmp_path / "parts", "--part", part) == 0
+    assert not (tmp_path / "parts" / "metrics.json").exists()
+    capsys.readouterr()
+    assert run(*base, "--out", tmp_path / "parts", "--save-predictions") == 0
+    assert "predict: 0picture" in capsys.readouterr().err, "nothing is predicted again"
+    assert metrics_of(tmp_path / "parts") == metrics_of(tmp_path / "whole")
+    shards = tmp_path / "parts" / "predictions" / "mini_depth_anything"
+    own = ["--roots", mine / "roots.yaml", "--alignment", "linear", "--no-pictures", "--out", tmp_path / "again"]
+    assert run("--predictions", shards, *own) == 0
+    assert metrics_of(tmp_path / "again") == metrics_of(tmp_path / "whole")
+
+
+def test_predictions_of_another_program(mine, tmp_path, capsys):
+    folder = tmp_path / "AdaBins"
+    folder.mkdir()
+    for number in range(5):
+        truth = cv2.imread(str(mine / f"{number}_depth.png"), cv2.IMREAD_UNCHANGED)
+        np.save(folder / f"{number}.npy", truth * 1.1)  # millimetres, a tenth too far
+    arguments = ["--predictions", folder, "--roots", mine / "roots.yaml", "--out", tmp_path / "out"]
+    assert run(*arguments, "--returns", "depth", "--unit", "mm", "--no-pictures") == 0
+    entry = metrics_of(tmp_path / "out")["AdaBins"]
+    assert entry["mine"]["abs_rel"] == pytest.approx(0.1, abs=1e-3)
+    assert not entry["uses_ground_truth"]
+    assert run(*arguments, "--returns", "depth", "--unit", "none") == 2
+    assert "affine-invariant numbers: choose how to align them" in capsys.readouterr().err
+    (folder / "4.npy").unlink()
+    assert run(*arguments, "--returns", "depth", "--unit", "mm") == 2
+    assert "lacks 1 of 5 predictions, such as 4.npy or .png" in capsys.readouterr().err
+    np.save(folder / "4.npy", np.zeros(7))
+    assert run(*arguments, "--returns", "depth", "--unit", "mm", "--no-pictures") == 2
+    assert "4.npy has the shape (7,)" in capsys.readouterr().err
+    found = metrics_of(tmp_path / "out")["AdaBins"]["mine"]
+    assert (found["images"], found["failed"]) == (4, 1), "a failure is counted, and the others are measured"
+    assert read_table(tmp_path / "out" / "errors.parquet", ERRORS)[0]["sample_id"] == "4"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    base = tmp_path_factory.mktemp("published")
+    tree_nyu.make(base / "nyu", train=0, test=2)
+    (base / "ibims").mkdir()
+    tree_ibims.make(base / "ibims", test=1)
+    return base
+
+
+def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
+    texts = {"bathroom/rgb_00000": "a small bathroom", "bathroom/rgb_00001": "a large hall"}
+    lines = [{"dataset": "nyu", "sample_id": k, "source": "rsa", "variant": 0, "text": v} for k, v in texts.items()]
+    write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
+    arguments = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--size", 112, 140]
+    arguments += ["--descriptions", tmp_path / "texts.parquet", "--description", "right", "wrong_scene", "wrong_domain"]
+    out = tmp_path / "out"
+    assert run(*arguments, "--wrong-text", "An endoscopic view of the colon.", "--out", out) == 0
+    metrics = metrics_of(out)
+    right, scene, _ = metrics.values()
+    assert [m["about"]["description"] for m in metrics.values()] == ["right", "wrong_scene", "wrong_domain"]
+    assert len({m["nyu"]["abs_rel"] for m in metrics.values()}) == 3
+    assert right["nyu"]["protocol"] == "release"
+    assert right["nyu"]["protocol_hash"] == load_protocol("release", "nyu").hash
+    for number in ("1", "10"):
+        assert "TR2M (tr2m_mini)" in (out / f"table_{number}.md").read_text()
+    assert "wrong" not in (out / "table_1.md").read_text()
+    # Swapping two sentences by hand gives what the rule for wrong scenes gave.
+    swapped = dict(zip(texts, reversed(texts.values()), strict=True))
+    lines = [{**line, "text": swapped[line["sample_id"]]} for line in lines]
+    write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
+    arguments = arguments[: arguments.index("--description")]
+    assert run(*arguments, "--out", tmp_path / "swapped", "--no-pictures") == 0
+    assert metrics_of(tmp_path / "swapped")["TR2M (tr2m_mini)"]["nyu"]["abs_rel"] == scene["nyu"]["abs_rel"]
+
+
+def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path):
+    arguments = [
+        "--model",
+        "tr2m_mini",
+        "--datasets",
+        f"nyu={published / 'nyu'}",
+        "--size",
+        112,
+        140,
+        "--text",
+        "a room",
+    ]
+    arguments += ["--description", "wrong_scene", "right", "--save-predictions", "--no-pictures", "--out", tmp_path]
+    assert run(*arguments) == 0
+    metrics = metrics_of(tmp_path)
+    assert list(metrics) == ["TR2M (tr2m_mini)"]
+    assert metrics["TR2M (tr2m_mini)"]["nyu"]["images"] == 2
+
+
+def test_flip_averaging_is_the_mean_with_the_mirror_image(published, tmp_path):
+    base = ["--model", "mini_depth_anything", "--alignment", "linear", "--size", 112, 140, "--no-pictures"]
+    base += ["--datasets", f"ibims={published / 'ibims'}", "--save-predictions"]
+    assert run(*base, "--out", tmp_path / "plain") == 0
+    assert run(*base, "--out", tmp_path / "flip", "--set", "flip_average=true") == 0
+    plain, flip = (next(iter(metrics_of(tmp_path / name).values()))["ibims"] for name in ("plain", "flip"))
+    assert (plain["protocol"], flip["protocol"]) == ("release", "release*")
+    assert plain["protocol_hash"] != flip["protocol_hash"]
+    (row,) = index_dataset({"type": "ibims", "root": str(published / "ibims")})
+    picture = cv2.imread(row["image"])[..., ::-1]
+    estimator = open_estimator("mini_depth_anything", device="cpu")
+    (one,) = estimator.predict([picture], [], (112, 140))
+    (other,) = estimator.predict([picture[:, ::-1].copy()], [], (112, 140))
+    stored = StoredPredictions(tmp_path / "flip/predictions/mini_depth_anything/ibims")[row["sample_id"]]
+    np.testing.assert_allclose(stored, (one + other[:, ::-1]) / 2, rtol=1e-5)
+
+
+def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, capsys):
+    broken = tmp_path / "mine"
+    broken.mkdir()
+    for number in range(3):
+        for kind in ("rgb", "depth"):
+            (broken / f"{number}_{kind}.png").write_bytes((mine / f"{number}_{kind}.png").read_bytes())
+    (broken / "1_rgb.png").write_bytes(b"no picture")
+    (tmp_path / "roots.yaml").write_text(yaml.safe_dump([{**MINE, "root": str(broken), "name": "mine"}]))
+    arguments = ["--model", "mini_depth_anything", "--alignment", "linear", "--roots", tmp_path / "roots.yaml"]
+    assert run(*arguments, "--size", 56, 70, "--out", tmp_path / "out") == 2
+    found = next(iter(metrics_of(tmp_path / "out").values()))["mine"]
+    assert (found["images"], found["failed"]) == (2, 1)
+    assert "mine/1: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "m"], "there is no file of roots: name datasets as NAME=FOLDER"),
+        (["--model", "m", "--roots", "no.yaml"], "no.yaml does not exist"),
+        ([], "give models with --model, or predictions on disk"),
+        (["--model", "tr2m_mini", "--datasets", "moon"], "moon has no root"),
+        (["--model", "tr2m_mini", "--datasets", "nyu=/nowhere"], "/nowhere is not a folder: give the root of NYU"),
+        (["--model", "tr2m_mini", "--datasets", "moon=/tmp"], "type must be one of nyu, kitti"),
+        (["--model", "m", "--size", "1", "2", "3"], "--size is protocol, model, or height and width"),
+        (["--model", "m", "--part", "3/2"], "--part is K/N with K from 1 to N"),
+        (["--model", "m", "--unit", "m"], "--unit needs --returns"),
+        (["--model", "m", "--returns", "depth"], "--returns needs --unit"),
+        (["--model", "m", "--set", "a"], "options are NAME=VALUE"),
+        (["--predictions", "p", "--part", "1/2"], "--part predicts: it needs --model"),
+    ],
+)
+def test_wrong_arguments_are_said(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_descriptions_and_unknown_options(published, tmp_path, capsys):
+    nyu = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--out", tmp_path]
+    assert run(*nyu) == 2
+    assert "2 of 2 pictures have no description, such as nyu/bathroom/rgb_00000" in capsys.readouterr().err
+    assert run(*nyu, "--text", "a", "--description", "left") == 2
+    assert "descriptions are right, wrong_scene, wrong_domain, not left" in capsys.readouterr().err
+    assert run(*nyu, "--text", "a", "--set", "moon=1") == 2
+    assert "protocols have no option moon" in capsys.readouterr().err
+    assert run(*nyu, "--text", "a", "--protocol", "mars") == 2
+    assert "there is no protocol 'mars' for 'nyu'" in capsys.readouterr().err
+
+
+def test_runs_come_together_in_one_table():
+    facts = {"kind": "reproduced", "model": "m", "weights": "a"}
+    one, two = {"A": {**facts, "nyu": {"images": 1}}}, {"A": {**facts, "kitti": {"images": 2}}}
+    assert merge([one, two]) == {"A": {**facts, "nyu": {"images": 1}, "kitti": {"images": 2}}}
+    other = {"A": {**facts, "weights": "b", "nyu": {"images": 3}}}
+    assert list(merge([one, other])) == ["A", "A (2)"]
