@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tr2m_plugin.datasets import RGBDFolder
+from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
 
@@ -86,3 +87,38 @@ def test_depth_of_another_size_is_refused(tmp_path):
     fill(tmp_path, ["a"], size=(3, 4))
     with pytest.raises(InputError, match="is 3 × 4 but its picture is 6 × 8"):
         RGBDFolder(str(tmp_path), **WHOLE).index()
+
+
+def test_masks_invalid_numbers_and_a_window(tmp_path):
+    fill(tmp_path, ["a"])
+    stored = np.arange(48, dtype=np.uint16).reshape(6, 8) * 1000
+    stored[2, 2] = 65535
+    cv2.imwrite(str(tmp_path / "a_depth.png"), stored)
+    mask = np.full((6, 8), 255, np.uint8)
+    mask[3] = 0
+    cv2.imwrite(str(tmp_path / "a_mask.png"), mask)
+    options = {**WHOLE, "mask": "*_mask.png", "invalid": [65535], "crop": [1, 5, 2, 6]}
+    (row,) = RGBDFolder(str(tmp_path), **options).index()
+    assert row["sample_id"] == "a", "a mask is no picture of its own"
+    expected = np.where(mask > 0, stored, 0).astype(np.float32) / 1000
+    expected[2, 2] = 0
+    np.testing.assert_allclose(load_depth(row), expected[1:5, 2:6], rtol=1e-6)
+    assert load_picture(row).shape == (4, 4, 3)
+    cv2.imwrite(str(tmp_path / "a_mask.png"), mask[:3])
+    with pytest.raises(InputError, match=r"a_mask.png is \(3, 8\) and its depth \(6, 8\)"):
+        load_depth(row)
+    (tmp_path / "a_mask.png").unlink()
+    with pytest.raises(InputError, match=r"a_rgb.jpg has no mask a_mask.png"):
+        RGBDFolder(str(tmp_path), **options).index()
+
+
+def test_splits_from_files(tmp_path):
+    fill(tmp_path, ["a", "b", "c"])
+    (tmp_path / "train.txt").write_text("a\n\nb")
+    folder = RGBDFolder(str(tmp_path), split_files={"train": "train.txt"}, assign={"val": ["b"]}, **WHOLE)
+    assert {r["sample_id"]: r["split"] for r in folder.index()} == {"a": "train", "b": "val"}
+    (tmp_path / "train.txt").write_text("a\nz")
+    with pytest.raises(InputError, match=r"holds no z_rgb.jpg"):
+        folder.index()
+    with pytest.raises(InputError, match=r"no.txt is not a text file of sample ids"):
+        RGBDFolder(str(tmp_path), split_files={"train": "no.txt"}, **WHOLE).index()

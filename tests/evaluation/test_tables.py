@@ -226,10 +226,35 @@ def test_latex(number):
 def test_write_tables(tmp_path):
     metrics = {"tr2m": entry(nyu={"d1": 0.5}, ibims={"d1": 0.5})}
     paths = write_tables(tmp_path / "tables", metrics)
-    assert [path.name for path in paths] == ["table_1.md", "table_1.tex", "table_3.md", "table_3.tex"]
+    names = [f"table_{name}.{ending}" for name in ("1", "3", "nyu", "ibims") for ending in ("md", "tex")]
+    assert [path.name for path in paths] == names
     assert paths[0].read_text(encoding="utf-8") == to_markdown(build_table("1", metrics))
     assert paths[3].read_text(encoding="utf-8") == to_latex(build_table("3", metrics))
     assert write_tables(tmp_path / "none", {}) == []
+
+
+def test_any_dataset_has_a_table_of_all_metrics():
+    metrics = {
+        "net": entry(mine={"abs_rel": 0.2, "d1": 0.9, "unit": "mm"}),
+        "net median": entry(truth=True, mine={"abs_rel": 0.1, "d1": 0.95}) | {"alignment": "median"},
+        "other": entry(nyu={"d1": 0.5}),
+    }
+    table = dataset_table("mine", metrics)
+    assert [row.cells[:2] for row in table.rows] == [("net", "–"), ("net median", "median")]
+    assert table.header[-1][3:] == (
+        "δ1 ↑",
+        "δ2 ↑",
+        "δ3 ↑",
+        "AbsRel ↓",
+        "SqRel ↓",
+        "RMSE ↓",
+        "RMSElog ↓",
+        "log10 ↓",
+        "silog ↓",
+    )
+    text = to_markdown(table)
+    assert "| net median † | median | fixture | 0.950 |" in text
+    assert "net: mine 654 images (0 without valid depth)" in text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,12 @@ class RGBDFolder:
         domain: indoor, outdoor, surgical or any other. Default: "".
         intrinsics: fx, fy, cx, cy in pixels. Default: unknown.
         splits: share of the pictures in each split, drawn by a hash of the sample id. Default: all in test.
-        assign: split of single sample ids, which overrides the shares.
+        split_files: text files with a sample id per line, by split, relative to the root; pictures in none are left out.
+            Default: none, the shares decide.
+        assign: split of single sample ids, which overrides both.
+        mask: pattern of pictures that are not zero where depth is valid. Default: none.
+        invalid: stored numbers that mean no measurement besides 0, such as 65535 for a clipped range. Default: none.
+        crop: window of picture and depth that is read: top, bottom, left and right in pixels, or `kb`. Default: all.
     """
 
     root: str
@@ -46,12 +52,16 @@ class RGBDFolder:
     domain: str = ""
     intrinsics: Sequence[float] | None = None
     splits: Mapping[str, float] = field(default_factory=lambda: {"test": 1.0})
+    split_files: Mapping[str, str] = field(default_factory=dict)
     assign: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    mask: str | None = None
+    invalid: Sequence[float] = ()
+    crop: str | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if not Path(self.root).expanduser().is_dir():
             raise InputError(f"{self.root} is not a folder")
-        for pattern in filter(None, (self.image, self.depth)):
+        for pattern in filter(None, (self.image, self.depth, self.mask)):
             if pattern.count("*") != 1:
                 raise InputError(f"RGBDFolder {self.root}: the pattern {pattern!r} must have one *, for the sample id")
         if self.depth is None:
@@ -73,13 +83,19 @@ class RGBDFolder:
         """
         root = Path(self.root).expanduser().resolve()
         depths = {} if self.depth is None else self._files(root, self.depth)
-        taken = set(depths.values())
+        masks = {} if self.mask is None else self._files(root, self.mask)
+        taken = {*depths.values(), *masks.values()}
         images = {sample: path for sample, path in self._files(root, self.image).items() if path not in taken}
         if not images:
             raise InputError(f"{root} holds no file named {self.image}")
         if self.depth is not None:
             self._check_pairs(images, depths)
-        assigned = {sample: split for split, samples in self.assign.items() for sample in samples}
+        if self.mask is not None:
+            self._check_masks(images, masks)
+        listed = {split: self._listed(root, file) for split, file in self.split_files.items()}
+        assigned = {
+            sample: split for source in (listed, self.assign) for split, samples in source.items() for sample in samples
+        }
         unknown = sorted(set(assigned) - set(images))
         if unknown:
             raise InputError(f"{root} holds no {self.image.replace('*', unknown[0])}, which is assigned to a split")
@@ -102,11 +118,29 @@ class RGBDFolder:
                 "cx": cx,
                 "cy": cy,
                 "reader": None,
-                "extras": None,
+                "extras": self._extras(masks.get(sample)),
                 "protocol": None,
             }
             for sample, image in sorted(images.items())
+            if sample in assigned or not listed
         ]
+
+    def _extras(self, mask: Path | None) -> str | None:
+        known = {"mask": None if mask is None else str(mask), "invalid": list(self.invalid), "crop": self.crop}
+        return json.dumps({name: value for name, value in known.items() if value}) if any(known.values()) else None
+
+    @staticmethod
+    def _listed(root: Path, file: str) -> list[str]:
+        path = root / Path(file).expanduser()
+        try:
+            return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not a text file of sample ids: {error}") from error
+
+    def _check_masks(self, images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
+        alone = sorted(set(images) - set(masks))
+        if alone and self.mask is not None:
+            raise InputError(f"{images[alone[0]]} has no mask {self.mask.replace('*', alone[0])} to go with it")
 
     @staticmethod
     def _files(root: Path, pattern: str) -> dict[str, Path]:

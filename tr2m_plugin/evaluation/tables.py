@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation.metrics import HIGHER_IS_BETTER
+from tr2m_plugin.evaluation.metrics import HIGHER_IS_BETTER, METRICS
 
 PAPER: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8"))
 TABLES: dict[str, Any] = PAPER["tables"]
@@ -29,6 +29,7 @@ KINDS = {
     "reproduced": "measured here as the paper describes",
     "fixture": "measured here with miniature models or data, not the paper's",
 }
+HEADINGS = {**PAPER["headings"], "sq_rel": "SqRel ↓", "silog": "silog ↓"}
 METRES = {"m": 1.0, "mm": 0.001}
 MISSING = "–"
 
@@ -152,6 +153,18 @@ def _notes(layout: Mapping[str, Any], rows: Sequence[Row], ours: Sequence[tuple[
     return (*notes, *(_evaluated(*method) for method in ours))
 
 
+def _places(
+    rows: Sequence[Row], columns: Sequence[tuple[int, str]], width: int
+) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
+    """Best and second best cell of every column that holds a metric."""
+    best: list[str | None] = [None] * width
+    second: list[str | None] = [None] * width
+    for i, metric in columns:
+        shown = {row.cells[i] for row in rows if row.ranked} - {MISSING}
+        best[i], second[i], *_ = (*sorted(shown, key=float, reverse=metric in HIGHER_IS_BETTER), None, None)
+    return tuple(best), tuple(second)
+
+
 def build_table(number: str, metrics: Mapping[str, Any]) -> Table:
     """A table of the paper with measured rows below the paper's.
 
@@ -179,15 +192,35 @@ def build_table(number: str, metrics: Mapping[str, Any]) -> Table:
     header = [(*texts, *(PAPER["headings"][metric] for _, metric in pairs), *last)]
     if len(titles) > 1:
         header.insert(0, ("",) * len(texts) + tuple(title for title, _ in pairs) + ("",) * len(last))
-    places: list[tuple[str | None, str | None]] = [(None, None)] * len(header[-1])
-    for i, (_, metric) in enumerate(pairs, len(texts)):
-        shown = {row.cells[i] for row in rows if row.ranked} - {MISSING}
-        best, second, *_ = (*sorted(shown, key=float, reverse=metric in HIGHER_IS_BETTER), None, None)
-        places[i] = best, second
-    best_cells, second_cells = zip(*places, strict=True)
-
+    best, second = _places(rows, [(i, metric) for i, (_, metric) in enumerate(pairs, len(texts))], len(header[-1]))
     title = f"Table {number}: {layout['title']}"
-    return Table(title, tuple(header), len(texts), tuple(rows), best_cells, second_cells, _notes(layout, rows, ours))
+    return Table(title, tuple(header), len(texts), tuple(rows), best, second, _notes(layout, rows, ours))
+
+
+def dataset_table(dataset: str, metrics: Mapping[str, Any]) -> Table:
+    """All metrics of every measured method on one dataset, whether the paper has it or not.
+
+    Args:
+        dataset: its name.
+        metrics: see `build_table`.
+    """
+    columns = ("Method", "Alignment", "Kind")
+    rows, notes = [], []
+    for method, entry in metrics.items():
+        result = entry.get(dataset)
+        if not (isinstance(result, Mapping) and "images" in result):
+            continue
+        grey = bool(entry.get("uses_ground_truth"))
+        texts = (" ".join(method.split()), entry.get("alignment") or MISSING, entry["kind"])
+        rows.append(Row((*texts, *(_number(result.get(m)) for m in METRICS)), entry["kind"], grey, True))
+        notes.append(_evaluated({"model": method}, {dataset: result}))
+        unit = result.get("unit", "m")
+    shown = [(i, metric) for i, metric in enumerate(METRICS, len(columns))]
+    header = (*columns, *(HEADINGS[metric] for metric in METRICS))
+    best, second = _places(rows, shown, len(header))
+    grey = any(row.grey for row in rows)
+    notes = [*(["†: uses ground truth."] if grey else []), f"RMSE in {unit}, silog in percent.", *notes]
+    return Table(dataset, (header,), len(columns), tuple(rows), best, second, tuple(notes))
 
 
 def _styled(
@@ -253,15 +286,22 @@ def to_latex(table: Table) -> str:
 
 
 def write_tables(folder: str | Path, metrics: Mapping[str, Any]) -> list[Path]:
-    """Writes `table_1.md`, `table_1.tex` and so on, for the tables that have a measured row; returns their paths."""
+    """Writes tables as Markdown and LaTeX; returns the files' paths.
+
+    `table_1.md`, `table_1.tex` and so on are the paper's tables that have a measured row; `table_DATASET` has all
+    metrics on a dataset.
+    """
     folder, written = Path(folder), []
-    for number in TABLES:
-        table = build_table(number, metrics)
-        if not any(row.measured for row in table.rows):
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
+    numbered = {number: build_table(number, metrics) for number in TABLES}
+    tables = {number: table for number, table in numbered.items() if any(row.measured for row in table.rows)}
+    names = [
+        name for entry in metrics.values() for name, v in entry.items() if isinstance(v, Mapping) and "images" in v
+    ]
+    tables |= {name: dataset_table(name, metrics) for name in dict.fromkeys(names)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
         for ending, text in {"md": to_markdown(table), "tex": to_latex(table)}.items():
-            path = folder / f"table_{number}.{ending}"
+            path = folder / f"table_{name}.{ending}"
             path.write_text(text, encoding="utf-8")
             written.append(path)
     return written

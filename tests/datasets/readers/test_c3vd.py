@@ -37,8 +37,19 @@ def test_frames_of_sixteen_bits_whose_ends_are_no_measurement(tmp_path):
 
 def test_the_published_numbers():
     assert (len(VIDEOS), sum(VIDEOS.values()), sum(C3VD.counts.values())) == (22, 10015, 10015)
-    assert C3VD.counts == {"train": 7200, "val": 0, "test": 2815}
+    assert C3VD.counts == {"train": 7200, "test": 2815}
     assert [len(TEST), len(SPLIT["train"])] == [8, 16], "PPSNet's 15, and the whole of desc_t4_a"
+
+
+def test_the_published_numbers_of_what_is_there(tmp_path):
+    tree_c3vd.make(tmp_path, 1, 1)
+    assert {split: sum(videos.values()) for split, videos in C3VD(str(tmp_path)).published().items()} == C3VD.counts
+    tree_c3vd.make(tmp_path, 1, 1, ("desc_t4_a_p1", "desc_t4_a_p2"))
+    published = C3VD(str(tmp_path)).published()
+    assert {split: sum(videos.values()) for split, videos in published.items()} == {"train": 7200 - 148, "test": 2815}
+    assert not {"desc_t4_a", "desc_t4_a_p2"} & {*published["train"], *published["test"]}
+    assert C3VD(str(tmp_path), split={"val": ["trans_t1_a"]}).published() == {"val": {"trans_t1_a": 61}}
+    assert {C3VD.video(row) for row in C3VD(str(tmp_path), ["test"]).index()} == {"cecum_t1_a", "desc_t4_a_p2"}
 
 
 def test_old_names_and_unpadded_numbers_in_their_order(tmp_path):

@@ -94,8 +94,16 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
             load_depth(row)
     for name, array, message in (
         ("depth", np.ones((768, 1024), np.float16), r"hdf5 has no array 'dataset', only depth"),
-        ("dataset", np.ones((384, 512), np.float16), r"hdf5 should be 768 × 1024 float16 and is 384 × 512 float16"),
-        ("dataset", np.ones((768, 1024), np.int32), r"hdf5 should be 768 × 1024 float16 and is 768 × 1024 int32"),
+        (
+            "dataset",
+            np.ones((384, 512), np.float16),
+            r"hdf5 should be 768 × 1024 float16 or float32 and is 384 × 512 float16",
+        ),
+        (
+            "dataset",
+            np.ones((768, 1024), np.int32),
+            r"hdf5 should be 768 × 1024 float16 or float32 and is 768 × 1024 int32",
+        ),
     ):
         with h5py.File(path, "w") as file:
             file[name] = array

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import tree_nyu
+from scipy.io import savemat
 
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.nyu import NYUv2
@@ -80,8 +81,14 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     (tmp_path / "nyudepthv2_test_files_with_gt.txt").write_text("bathroom/rgb_00000.jpg\n")
     with pytest.raises(InputError, match=r"_test_files_with_gt.txt, line 1: .* has 1 fields, not 3"):
         NYUv2(str(tmp_path), splits=["test"]).index()
+    (tmp_path / "nyudepthv2_test_files_with_gt.txt").write_text("a/rgb_00000.jpg a/sync_depth_00000.png dense.png\n")
+    with pytest.raises(InputError, match=r"_files_with_gt.txt: 'dense.png' is no focal length; lines must be picture"):
+        NYUv2(str(tmp_path), splits=["test"]).index()
     (tmp_path / "nyudepthv2_test_files_with_gt.txt").unlink()
     tree_nyu.make_mat(tmp_path)
+    savemat(tmp_path / "splits.mat", {"testNdxs": [[1], [9]]})
+    with pytest.raises(InputError, match=r"_labeled.mat has no sceneTypes of picture 9 of .*splits.mat"):
+        NYUv2(str(tmp_path), splits=["test"]).index()
     (tmp_path / "splits.mat").write_bytes(b"no matlab file")
     with pytest.raises(InputError, match=r"splits.mat is not a readable MATLAB 5 file"):
         NYUv2(str(tmp_path), splits=["test"]).index()

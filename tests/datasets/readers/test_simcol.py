@@ -39,6 +39,15 @@ def test_the_published_numbers():
     assert sum(SimCol3D.counts.values()) == 37833
 
 
+def test_the_published_numbers_of_what_is_listed(tmp_path):
+    tree_simcol.make(tmp_path)
+    assert {split: sum(n.values()) for split, n in SimCol3D(str(tmp_path)).published().items()} == SimCol3D.counts
+    tree_simcol.trajectory(tmp_path, "SyntheticColon_I_Test/Frames_S10_OP", 1)
+    assert [SimCol3D.video(row) for row in SimCol3D(str(tmp_path), ["test"]).index()] == ["S5", "S5", "S10"]
+    write_list(tmp_path, "SyntheticColon_I/Frames_S5")
+    assert SimCol3D(str(tmp_path), ["test"]).published() == {"test": {"S5": 1201}}
+
+
 def test_trajectories_in_the_order_of_their_numbers(tmp_path):
     for name in ("S10", "S2", "S1", "S5"):
         tree_simcol.trajectory(tmp_path, f"SyntheticColon_I/Frames_{name}", 1)

@@ -104,10 +104,10 @@ def test_errors_name_file_expectation_and_finding(tmp_path, release):
     tree_void.make(release, train=0, test=1)
     (row,) = VOID(str(release), splits=["test"]).index()
     cv2.imwrite(row["depth"], np.zeros((480, 640), np.uint8))
-    with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 and is 480 × 640 uint8"):
+    with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 or int32 and is 480 × 640 uint8"):
         load_depth(row)
     cv2.imwrite(row["depth"], np.zeros((240, 320), np.uint16))
-    with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 and is 240 × 320 uint16"):
+    with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 or int32 and is 240 × 320 uint16"):
         load_depth(row)
     matrix = release / "void_1500/data/desktop2/K.txt"
     matrix.write_text("514.6 518.9 315.3 247.4\n")

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_depth, read_image
+from tr2m_plugin.datasets.arrays import read_image, read_stored, to_depth
 from tr2m_plugin.datasets.readers.base import Reader, cut, extras_of, resize
 from tr2m_plugin.errors import InputError
 
@@ -44,10 +44,9 @@ def load_picture(row: Mapping[str, Any]) -> np.ndarray:
     Raises:
         InputError: the file is missing or unreadable; the message names it.
     """
-    if not row.get("reader"):
-        return read_image(row["image"])
     extras = extras_of(row)
-    picture = cut(reader_of(row["reader"]).picture(row), extras.get("crop"), row["image"])
+    picture = reader_of(row["reader"]).picture(row) if row.get("reader") else read_image(row["image"])
+    picture = cut(picture, extras.get("crop"), row["image"])
     return resize(picture, extras.get("picture_size"), cv2.INTER_LINEAR)
 
 
@@ -57,8 +56,19 @@ def load_depth(row: Mapping[str, Any]) -> np.ndarray:
     Raises:
         InputError: the file is missing, unreadable, or not of the published type or size; the message names it.
     """
-    if not row.get("reader"):
-        return read_depth(row["depth"], row["depth_scale"] or 1.0)
     extras = extras_of(row)
-    depth = cut(reader_of(row["reader"]).depth(row), extras.get("crop"), row["depth"])
+    depth = reader_of(row["reader"]).depth(row) if row.get("reader") else _plain_depth(row, extras)
+    depth = cut(depth, extras.get("crop"), row["depth"])
     return resize(depth, extras.get("depth_size"), cv2.INTER_NEAREST)
+
+
+def _plain_depth(row: Mapping[str, Any], extras: Mapping[str, Any]) -> np.ndarray:
+    """Depth of a file that needs no reader, without what its mask or its numbers call invalid."""
+    stored = read_stored(row["depth"])
+    valid = ~np.isin(stored, extras.get("invalid", ()))
+    if extras.get("mask"):
+        mask = read_stored(extras["mask"])
+        if mask.shape != stored.shape:
+            raise InputError(f"{extras['mask']} is {mask.shape} and its depth {stored.shape}: they must match")
+        valid &= mask != 0
+    return np.where(valid, to_depth(stored, row["depth_scale"] or 1.0), np.float32(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ class Reader(ABC):
         unit: of depth, "m" or "mm".
         counts: published number of pictures by split.
         publisher: where it comes from.
+        digests: MD5 of the published split files by split, where there is one that everybody has.
+        remedy: what to do without files that are not there.
     """
 
     root: str
@@ -56,13 +59,15 @@ class Reader(ABC):
     unit: ClassVar[str] = "m"
     counts: ClassVar[Mapping[str, int]]
     publisher: ClassVar[str]
+    digests: ClassVar[Mapping[str, Sequence[str]]] = {}
+    remedy: ClassVar[str] = "leave their split out with `splits`"
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise InputError(f"{self.root} is not a folder: give the root of {self.title}")
-        unknown = sorted(set(self.splits or ()) - set(self.counts))
+        unknown = sorted(set(self.splits or ()) - set(self.known_splits()))
         if unknown:
-            raise InputError(f"{self.title} has the splits {', '.join(self.counts)}, not {', '.join(unknown)}")
+            raise InputError(f"{self.title} has the splits {', '.join(self.known_splits())}, not {', '.join(unknown)}")
         if isinstance(self.crop, str) and self.crop != "kb":
             raise InputError(f"{self.title}: crop must be 'kb' or top, bottom, left and right, not {self.crop!r}")
 
@@ -70,6 +75,38 @@ class Reader(ABC):
     def folder(self) -> Path:
         """The root, absolute."""
         return Path(self.root).expanduser().resolve()
+
+    @classmethod
+    def known_splits(cls) -> tuple[str, ...]:
+        """Names of the splits that there can be."""
+        return tuple(cls.counts)
+
+    def lists(self) -> dict[str, Path]:
+        """The files that wanted splits are read from, by split; empty where there are none or nobody has digests.
+
+        Raises:
+            InputError: a file that was given does not exist.
+        """
+        return {}
+
+    def published(self) -> dict[str, dict[str, int]]:
+        """Published number of pictures of the wanted splits, by split and video; see `video`."""
+        return {split: {"": count} for split, count in self.counts.items() if self.wants(split)}
+
+    @staticmethod
+    def video(row: Mapping[str, Any]) -> str:
+        """The video that a row belongs to, for datasets whose numbers are published by video; else nothing."""
+        return ""
+
+    @staticmethod
+    def files(row: Mapping[str, Any]) -> list[str]:
+        """The files that decoding a row needs; an entry of a container (`FILE#ENTRY`) is its file."""
+        return [row[kind].partition("#")[0] for kind in ("image", "depth")]
+
+    def missing_files(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+        """The files that rows need and that are not there, each once, in order."""
+        files = dict.fromkeys(file for row in rows for file in self.files(row))
+        return [file for file in files if not Path(file).is_file()]
 
     @abstractmethod
     def rows(self) -> Iterable[dict[str, Any]]:
@@ -102,13 +139,13 @@ class Reader(ABC):
         rows = list(self.rows())
         if not rows:
             raise InputError(f"{self.folder} holds no picture of {self.title}: {self.publisher}")
-        lacking = missing_files(rows)
+        lacking = self.missing_files(rows)
         if lacking:
             per_split = Counter(row["split"] for row in rows)
             known = ", ".join(f"{split} {count}" for split, count in per_split.items())
             raise InputError(
                 f"{lacking[0]} does not exist; {len(lacking)} files that {self.title} lists ({known} pictures) are not "
-                f"there: unpack them, or leave their split out with `splits` ({self.publisher})"
+                f"there: unpack them, or {self.remedy} ({self.publisher})"
             )
         return rows
 
@@ -164,18 +201,20 @@ def extras_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(row["extras"]) if row.get("extras") else {}
 
 
-def missing_files(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The files that rows name and that are not there, in order; an entry of a container (`FILE#ENTRY`) is its file."""
-    files = dict.fromkeys(row[kind].partition("#")[0] for row in rows for kind in ("image", "depth"))
-    return [file for file in files if not Path(file).is_file()]
-
-
-def find_first(folder: Path, candidates: Sequence[str], what: str) -> Path:
+def find_first(folder: Path, candidates: Sequence[str], what: str, given: str | None = None) -> Path:
     """The first of some relative paths that is there.
+
+    Args:
+        folder: that they are relative to.
+        candidates: the paths.
+        what: they are, for the message.
+        given: a path that stands for all of them, relative to the folder or absolute. Default: none.
 
     Raises:
         InputError: none is; the message names them all.
     """
+    if given is not None:
+        candidates = [str(Path(given).expanduser())]
     for candidate in candidates:
         if (folder / candidate).exists():
             return folder / candidate
@@ -223,6 +262,24 @@ def read_fields(path: Path, count: int) -> Iterator[list[str]]:
         yield fields
 
 
+def focal_length(text: str, path: Path) -> float:
+    """The third field of a line of BTS's lists, in pixels.
+
+    Raises:
+        InputError: it is no number; the message names the file.
+    """
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"{path}: {text!r} is no focal length; lines must be picture, depth, focal length") from error
+
+
+def numbered(folder: Path, pattern: str) -> dict[int, Path]:
+    """The files of a folder whose names match a pattern, in the order of the number that is its group, by number."""
+    found = ((re.fullmatch(pattern, path.name), path) for path in folder.glob("*"))
+    return dict(sorted((int(match[1]), path) for match, path in found if match))
+
+
 def below(folder: Path, path: str) -> Path:
     """A listed path below a folder; lists write some of them with a leading slash."""
     return folder / path.lstrip("/")
@@ -244,21 +301,26 @@ def load_mat(path: Path | str, name: str) -> np.ndarray:
     return content[name]
 
 
-def stored_as(source: str, kind: type[np.generic], size: Sequence[int] | None = None) -> np.ndarray:
-    """A depth file's numbers, (H, W), which must be of the type and size that the dataset is published in.
+Kinds = type[np.generic] | tuple[type[np.generic], ...]
+
+
+def stored_as(source: str, kinds: Kinds, size: Sequence[int] | None = None) -> np.ndarray:
+    """A depth file's numbers, (H, W), which must be of a type and the size that the dataset is published in.
 
     Raises:
         InputError: they are not; the message names the file, what was expected and what was found.
     """
     stored = read_stored(source)
-    check_stored(stored, source, kind, size)
+    check_stored(stored, source, kinds, size)
     return stored
 
 
-def check_stored(stored: np.ndarray, source: str, kind: type[np.generic], size: Sequence[int] | None = None) -> None:
+def check_stored(stored: np.ndarray, source: str, kinds: Kinds, size: Sequence[int] | None = None) -> None:
     """Raises an InputError that names the file when an array has another type or size than promised."""
-    if stored.dtype != kind or (size is not None and stored.shape != tuple(size)):
-        wanted = f"{np.dtype(kind)}" if size is None else f"{size[0]} × {size[1]} {np.dtype(kind)}"
+    types = [np.dtype(kind) for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
+    if stored.dtype not in types or (size is not None and stored.shape != tuple(size)):
+        names = " or ".join(map(str, types))
+        wanted = names if size is None else f"{size[0]} × {size[1]} {names}"
         found = " × ".join(str(side) for side in stored.shape)
         raise InputError(f"{source} should be {wanted} and is {found} {stored.dtype}: is it the published file?")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, stored_as
+from tr2m_plugin.datasets.readers.base import Reader, numbered, stored_as
 from tr2m_plugin.errors import InputError
 
 VIDEOS = {
@@ -65,17 +64,20 @@ class C3VD(Reader):
     unit: ClassVar[str] = "mm"
     counts: ClassVar[Mapping[str, int]] = {
         "train": sum(VIDEOS.get(video, 0) for video in SPLIT["train"]),
-        "val": 0,
         "test": sum(VIDEOS.get(video, 0) for video in SPLIT["test"]),
     }
     publisher: ClassVar[str] = "Johns Hopkins University, durrlab.github.io/C3VD; the split is from PPSNet"
 
+    @classmethod
+    def known_splits(cls) -> tuple[str, ...]:
+        return "train", "val", "test"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         given = self.split or {}
-        unknown = sorted(set(given) - set(self.counts))
+        unknown = sorted(set(given) - set(self.known_splits()))
         if unknown:
-            raise InputError(f"C3VD: split has {', '.join(unknown)}; it may have {', '.join(self.counts)}")
+            raise InputError(f"C3VD: split has {', '.join(unknown)}; it may have {', '.join(self.known_splits())}")
         times = Counter(video for videos in given.values() for video in videos)
         strange = sorted(set(times) - {*VIDEOS, *PARTS})
         if strange:
@@ -85,12 +87,24 @@ class C3VD(Reader):
 
     def rows(self) -> Iterable[dict[str, Any]]:
         found = self._folders()
-        if self.split is None and any(part in found for part in PARTS):
-            found.pop(WHOLE, None)
-        for split, videos in (self.split or SPLIT).items():
-            for video in videos if self.wants(split) else ():
+        for split, videos in self._split(found).items():
+            for video in videos:
                 if video in found or self.split is not None:
                     yield from self._frames(video, split, found.get(video, self.folder / video))
+
+    def published(self) -> dict[str, dict[str, int]]:
+        split = self._split(self._folders())
+        return {name: {video: VIDEOS[video] for video in videos if video in VIDEOS} for name, videos in split.items()}
+
+    @staticmethod
+    def video(row: Mapping[str, Any]) -> str:
+        return row["sample_id"].partition("/")[0]
+
+    def _split(self, found: Iterable[str]) -> dict[str, list[str]]:
+        """Videos of the wanted splits; PPSNet's is without the whole of the video that a part was found of."""
+        passed = {WHOLE} if self.split is None and not {*PARTS}.isdisjoint(found) else set()
+        split = {name: videos for name, videos in (self.split or SPLIT).items() if self.wants(name)}
+        return {name: [video for video in videos if video not in passed] for name, videos in split.items()}
 
     def _folders(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
@@ -106,19 +120,13 @@ class C3VD(Reader):
     def _frames(self, video: str, split: str, folder: Path) -> Iterable[dict[str, Any]]:
         apart = (folder / "images").is_dir()
         images, depths = (folder / "images", folder / "depths") if apart else (folder, folder)
-        pictures, measured = _numbered(images, "_color.png"), _numbered(depths, "_depth.tiff")
+        pictures, measured = numbered(images, r"(\d+)_color\.png"), numbered(depths, r"(\d+)_depth\.tiff")
         # a folder without a picture has a row all the same, so that `index` reports it
-        for number, frame in sorted(pictures.items()) or [(0, "0000")]:
-            depth = depths / f"{measured.get(number, frame)}_depth.tiff"
-            yield self.row(f"{video}/{frame}", split, images / f"{frame}_color.png", depth)
+        for number, image in (pictures or {0: images / "0000_color.png"}).items():
+            frame = image.name.removesuffix("_color.png")
+            yield self.row(f"{video}/{frame}", split, image, measured.get(number, depths / f"{frame}_depth.tiff"))
 
     @staticmethod
     def depth(row: Mapping[str, Any]) -> np.ndarray:
         stored = stored_as(row["depth"], np.uint16)
         return to_depth(np.where(stored == 65535, 0, stored), 100 / 65535)
-
-
-def _numbered(folder: Path, ending: str) -> dict[int, str]:
-    """The files NUMBER + ending of a folder: the number as written, by number."""
-    matches = (re.fullmatch(rf"(\d+){re.escape(ending)}", path.name) for path in folder.glob(f"*{ending}"))
-    return {int(match[1]): match[1] for match in matches if match}

@@ -41,6 +41,7 @@ class DIODEOutdoor(Reader):
     domain: ClassVar[str] = "outdoor"
     counts: ClassVar[Mapping[str, int]] = {"train": 16884, "test": 446}
     publisher: ClassVar[str] = "TTI Chicago, diode-dataset.org: train.tar.gz and val.tar.gz of DIODE Depth"
+    remedy: ClassVar[str] = "leave their split out with `splits`, or do without masks with `mask=False`"
 
     def rows(self) -> Iterable[dict[str, Any]]:
         for partition, folder in self._partitions().items():
@@ -51,20 +52,9 @@ class DIODEOutdoor(Reader):
                 depth = image.with_name(f"{image.stem}_depth.npy")
                 yield self.row(sample, PARTITIONS[partition], image, depth, CAMERA, mask=self.mask)
 
-    def index(self) -> list[dict[str, Any]]:
-        """As `Reader.index`; masks are there too, if they are applied.
-
-        Raises:
-            InputError: a file is missing; the message names the first and says how many.
-        """
-        rows = super().index()
-        lacking = [path for path in map(_mask_of, rows) if self.mask and not Path(path).is_file()]
-        if lacking:
-            raise InputError(
-                f"{lacking[0]} does not exist; {len(lacking)} of {len(rows)} masks of {self.title} are not there: "
-                f"unpack them, or do without with `mask=False` ({self.publisher})"
-            )
-        return rows
+    @staticmethod
+    def files(row: Mapping[str, Any]) -> list[str]:
+        return [*Reader.files(row), *([_mask_of(row)] if extras_of(row)["mask"] else [])]
 
     def _partitions(self) -> dict[str, Path]:
         """Folders of outdoor scenes by the publisher's name of their partition."""

@@ -90,7 +90,7 @@ class HyperSim(Reader):
     @staticmethod
     def depth(row: Mapping[str, Any]) -> np.ndarray:
         distance = _read_hdf5(row["depth"])
-        check_stored(distance, row["depth"], np.float32 if distance.dtype == np.float32 else np.float16, SIZE)
+        check_stored(distance, row["depth"], (np.float16, np.float32), SIZE)
         return to_depth(distance.astype(np.float32) * _planar())
 
 

@@ -50,6 +50,7 @@ class IBims1(Reader):
     domain: ClassVar[str] = "indoor"
     counts: ClassVar[Mapping[str, int]] = {"test": 100}
     publisher: ClassVar[str] = "TU München, doi.org/10.14459/2018mp1455541"
+    remedy: ClassVar[str] = "do without masks with `mask=False`"
 
     def rows(self) -> Iterable[dict[str, Any]]:
         places = {name: (self.folder / name, self.folder) for name in (RAW, MAT)}
@@ -73,16 +74,9 @@ class IBims1(Reader):
             return sorted(file.stem for file in folder.glob(pattern))
         return [fields[0] for fields in read_fields(path, 1)]
 
-    def index(self) -> list[dict[str, Any]]:
-        rows = super().index()
-        masks = [path for row in rows for path in _mask_files(row)]
-        lacking = [path for path in masks if not path.is_file()]
-        if lacking:
-            raise InputError(
-                f"{lacking[0]} does not exist; {len(lacking)} of the {len(masks)} masks of {self.title} are not there: "
-                f"unpack them, or do without by `mask=False` ({self.publisher})"
-            )
-        return rows
+    @staticmethod
+    def files(row: Mapping[str, Any]) -> list[str]:
+        return [*Reader.files(row), *map(str, _mask_files(row))]
 
     @staticmethod
     def picture(row: Mapping[str, Any]) -> np.ndarray:
@@ -100,7 +94,7 @@ class IBims1(Reader):
         if mark:
             masks = _fields(path, [field, *extras_of(row)["masks"]])
             metres = masks.pop(field)
-            check_stored(metres, row["depth"], np.float32 if metres.dtype == np.float32 else np.float64, SIZE)
+            check_stored(metres, row["depth"], (np.float64, np.float32), SIZE)
             depth = to_depth(metres)
         else:
             masks = {file.parent.name: read_stored(str(file)) for file in _mask_files(row)}

@@ -10,7 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, below, find_first, find_list, read_fields, stored_as
+from tr2m_plugin.datasets.readers.base import (
+    Reader,
+    below,
+    find_first,
+    find_list,
+    focal_length,
+    read_fields,
+    stored_as,
+)
 from tr2m_plugin.errors import InputError
 
 LISTS = {"train": "eigen_train_files_with_gt.txt", "test": "eigen_test_files_with_gt.txt"}
@@ -54,21 +62,27 @@ class KITTI(Reader):
         "KIT, cvlibs.net/datasets/kitti: the raw data, and data_depth_annotated.zip of the depth benchmark; the lists "
         "come from BTS, github.com/cleinc/bts"
     )
+    digests: ClassVar[Mapping[str, Sequence[str]]] = {
+        "train": ["bb76b2f96dfaac75d6f860370924a261"],
+        "test": ["031e751e34f3411e16f9d3f8aa3a67fc", "f9eeeb95be363933f689f6445e86a7fa"],  # BTS's, RSA's
+    }
+
+    def lists(self) -> dict[str, Path]:
+        given = {"train": self.train_list, "test": self.test_list}
+        found = {split: find_list(self.folder, [LISTS[split]], given[split]) for split in LISTS if self.wants(split)}
+        return {split: path for split, path in found.items() if path is not None}
 
     def rows(self) -> Iterable[dict[str, Any]]:
-        found = False
-        for split, given in (("train", self.train_list), ("test", self.test_list)):
-            path = find_list(self.folder, [LISTS[split]], given) if self.wants(split) else None
-            if path is not None:
-                found = True
-                yield from self._listed(split, path)
-        if not found:
+        lists = self.lists()
+        if not lists:
             wanted = [LISTS[split] for split in LISTS if self.wants(split)]
             raise InputError(f"{self.folder} has none of {', '.join(wanted)}: {self.publisher}")
+        for split, path in lists.items():
+            yield from self._listed(split, path)
 
     def _listed(self, split: str, path: Path) -> Iterable[dict[str, Any]]:
-        pictures = find_first(self.folder, _usual(self.pictures, PICTURES), "folder of raw pictures")
-        depths = find_first(self.folder, _usual(self.depths, DEPTHS), "folder of ground truth")
+        pictures = find_first(self.folder, PICTURES, "folder of raw pictures", self.pictures)
+        depths = find_first(self.folder, DEPTHS, "folder of ground truth", self.depths)
         homes: dict[str, Path] = {}
         for image, depth, text in (fields[:3] for fields in read_fields(path, 3)):
             if depth == NO_TRUTH:
@@ -76,7 +90,7 @@ class KITTI(Reader):
             drive = depth.lstrip("/").partition("/")[0]
             if drive not in homes:
                 homes[drive] = _home(depths, drive)
-            sample, focal = image.lstrip("/").rpartition(".")[0], _focal(text, path)
+            sample, focal = image.lstrip("/").rpartition(".")[0], focal_length(text, path)
             camera = (focal, focal, None, None)
             yield self.row(sample, split, below(pictures, image), below(homes[drive], depth), camera)
 
@@ -85,18 +99,7 @@ class KITTI(Reader):
         return to_depth(stored_as(row["depth"], np.uint16), 1 / 256)
 
 
-def _usual(given: str | None, names: Sequence[str]) -> Sequence[str]:
-    return names if given is None else [str(Path(given).expanduser())]
-
-
 def _home(depths: Path, drive: str) -> Path:
     """The folder that holds a drive's ground truth; the one that the lists expect if none does."""
     homes = (depths, depths / "train", depths / "val", depths / drive[: len("2011_09_26")])
     return next((home for home in homes if (home / drive).is_dir()), depths)
-
-
-def _focal(text: str, path: Path) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"{path}: {text!r} is no focal length; lines must be picture, depth, focal length") from error

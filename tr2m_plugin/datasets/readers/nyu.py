@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import read_image, to_depth
-from tr2m_plugin.datasets.readers.base import Reader, below, find_first, find_list, load_mat, read_fields, stored_as
+from tr2m_plugin.datasets.readers.base import (
+    Reader,
+    below,
+    find_first,
+    find_list,
+    focal_length,
+    load_mat,
+    read_fields,
+    stored_as,
+)
 from tr2m_plugin.errors import InputError, require
 
 LISTS = {"train": "nyudepthv2_train_files_with_gt.txt", "test": "nyudepthv2_test_files_with_gt.txt"}
@@ -50,37 +59,48 @@ class NYUv2(Reader):
         "NYU, cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html; the synchronised training pictures and the lists come "
         "from BTS, github.com/cleinc/bts"
     )
+    digests: ClassVar[Mapping[str, Sequence[str]]] = {
+        "train": ["a390ad7bfd5441cc9be37f59a384b4db"],
+        "test": ["97fc4ddef437228b1f9fc9b8054b778f"],
+    }
+
+    def lists(self) -> dict[str, Path]:
+        given = {"train": self.train_list, "test": self.test_list}
+        found = {split: find_list(self.folder, [LISTS[split]], given[split]) for split in LISTS if self.wants(split)}
+        return {split: path for split, path in found.items() if path is not None}
 
     def rows(self) -> Iterable[dict[str, Any]]:
-        found = False
-        for split, given in (("train", self.train_list), ("test", self.test_list)):
-            path = find_list(self.folder, [LISTS[split]], given) if self.wants(split) else None
-            if path is not None:
-                found = True
-                yield from self._listed(split, path)
-            elif split == "test" and self.wants(split) and (self.folder / LABELED).is_file():
-                found = True
-                yield from self._labeled()
-        if not found:
+        lists = self.lists()
+        labeled = "test" not in lists and self.wants("test") and (self.folder / LABELED).is_file()
+        for split, path in lists.items():
+            yield from self._listed(split, path)
+        if labeled:
+            yield from self._labeled()
+        if not lists and not labeled:
             wanted = [LISTS[split] for split in LISTS if self.wants(split)]
             raise InputError(
                 f"{self.folder} has none of {', '.join(wanted)}, nor {LABELED} with {SPLITS}: {self.publisher}"
             )
 
     def _listed(self, split: str, path: Path) -> Iterable[dict[str, Any]]:
-        folder = find_first(self.folder, FOLDERS[split], f"folder of the {split} split")
-        for image, depth, focal in (fields[:3] for fields in read_fields(path, 3)):
-            sample = image.lstrip("/").rpartition(".")[0]
-            camera = (float(focal), float(focal), None, None)
+        folders = [self.folder / name for name in FOLDERS[split]]
+        folder = next((folder for folder in folders if folder.is_dir()), folders[0])
+        for image, depth, text in (fields[:3] for fields in read_fields(path, 3)):
+            sample, focal = image.lstrip("/").rpartition(".")[0], focal_length(text, path)
+            camera = (focal, focal, None, None)
             yield self.row(sample, split, below(folder, image), below(folder, depth), camera)
 
     def _labeled(self) -> Iterable[dict[str, Any]]:
         path = find_first(self.folder, [SPLITS], "list of the test pictures")
         numbers = load_mat(path, "testNdxs").ravel() - 1
-        file = _open_mat(str(self.folder / LABELED))
+        labeled = self.folder / LABELED
+        file = _open_mat(str(labeled))
         for number in numbers.tolist():
-            kind = "".join(map(chr, file[file["sceneTypes"][0, number]][()].ravel()))
-            reference = f"{self.folder / LABELED}#{number}"
+            try:
+                kind = "".join(map(chr, file[file["sceneTypes"][0, number]][()].ravel()))
+            except Exception as error:  # what another file makes of it is anybody's guess
+                raise InputError(f"{labeled} has no sceneTypes of picture {number + 1} of {path}: {error}") from error
+            reference = f"{labeled}#{number}"
             yield self.row(f"{kind}/rgb_{number:05d}", "test", reference, reference, (FOCAL, FOCAL, None, None))
 
     @staticmethod

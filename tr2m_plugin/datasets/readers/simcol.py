@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, read_fields, stored_as
+from tr2m_plugin.datasets.readers.base import Reader, numbered, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 
 SCENES = {"S": "SyntheticColon_I", "B": "SyntheticColon_II", "O": "SyntheticColon_III"}
@@ -61,20 +61,31 @@ class SimCol3D(Reader):
 
     def rows(self) -> Iterable[dict[str, Any]]:
         found, listed = self._folders(), self._listed()
-        test = TEST if listed is None else listed
-        splits = {name: "test" if name in test else "val" if name in VAL else "train" for name in TRAJECTORIES}
         for name in listed or ():
             found.setdefault(name, self.folder / SCENES[name[0]] / f"Frames_{name}")
-        for split in filter(self.wants, self.counts):
-            for name in TRAJECTORIES:
-                if splits[name] == split and name in found:
-                    yield from self._frames(split, found[name])
+        for split, names in self._split(listed).items():
+            for name in filter(found.__contains__, names):
+                yield from self._frames(split, found[name])
+
+    def published(self) -> dict[str, dict[str, int]]:
+        split = self._split(self._listed())
+        return {name: {trajectory: TRAJECTORIES[trajectory] for trajectory in split[name]} for name in split}
+
+    @staticmethod
+    def video(row: Mapping[str, Any]) -> str:
+        return _trajectory(row["sample_id"].split("/")[-2])
+
+    def _split(self, listed: Sequence[str] | None) -> dict[str, list[str]]:
+        """Trajectories of the wanted splits: the challenge's, or the listed ones to test on."""
+        test = TEST if listed is None else listed
+        splits = {name: "test" if name in test else "val" if name in VAL else "train" for name in TRAJECTORIES}
+        return {split: [name for name in splits if splits[name] == split] for split in self.counts if self.wants(split)}
 
     def _folders(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
         # plain names first
         for folder in sorted(self.folder.glob("SyntheticColon_*/Frames_*"), key=lambda path: path.name.endswith("_OP")):
-            name = folder.name.removeprefix("Frames_").removesuffix("_OP")
+            name = _trajectory(folder.name)
             if name in TRAJECTORIES and folder.is_dir():
                 found.setdefault(name, folder)
         return found
@@ -94,14 +105,17 @@ class SimCol3D(Reader):
         return names
 
     def _frames(self, split: str, folder: Path) -> Iterable[dict[str, Any]]:
-        matches = (re.fullmatch(r"FrameBuffer_(\d+)\.png", path.name) for path in folder.glob("FrameBuffer_*.png"))
-        numbers = sorted((match[1] for match in matches if match), key=int)
+        images = list(numbered(folder, r"FrameBuffer_(\d+)\.png").values())
         # a folder without a picture has a row all the same, so that `index` reports it
-        for number in numbers or ["0000"]:
-            image = folder / f"FrameBuffer_{number}.png"
+        for image in images or [folder / "FrameBuffer_0000.png"]:
             sample = image.relative_to(self.folder).with_suffix("").as_posix()
-            yield self.row(sample, split, image, folder / f"Depth_{number}.png", CAMERA)
+            yield self.row(sample, split, image, folder / image.name.replace("FrameBuffer", "Depth"), CAMERA)
 
     @staticmethod
     def depth(row: Mapping[str, Any]) -> np.ndarray:
         return to_depth(stored_as(row["depth"], np.uint16, SIZE), 200 / 65280)
+
+
+def _trajectory(folder: str) -> str:
+    """Of a folder's name."""
+    return folder.removeprefix("Frames_").removesuffix("_OP")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, extras_of, find_first, find_list, load_mat, stored_as
+from tr2m_plugin.datasets.readers.base import (
+    Reader,
+    extras_of,
+    find_first,
+    find_list,
+    load_mat,
+    numbered,
+    stored_as,
+)
 from tr2m_plugin.errors import InputError
 
 IMAGES = ("rgb", "SUNRGBD-test_images")
@@ -20,6 +27,8 @@ DEPTHS = ("depth", "sunrgb_test_depth/sunrgbd_test_depth", "sunrgb_test_depth", 
 
 LISTS = ("allsplit.mat", "SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat")
 VARIABLES = {"train": "alltrain", "test": "alltest"}
+NUMBER = r"(?!\.)(?:.*\D)?(\d+)\D*"
+"""A name by its last number, unless it begins with a dot, as files that some systems put beside every file."""
 ENCODINGS = ("10000", "8000", "rotated")
 FARTHEST = 8.0
 """In metres; what is farther is no measurement."""
@@ -60,6 +69,7 @@ class SUNRGBD(Reader):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "encoding", str(self.encoding))  # YAML reads a number
         if self.encoding not in ENCODINGS:
             raise InputError(f"SUN RGB-D: encoding must be one of {', '.join(ENCODINGS)}, not {self.encoding!r}")
 
@@ -88,7 +98,7 @@ class SUNRGBD(Reader):
                 yield self.row(sample, split, image, depth, _camera(folder), encoding=self.encoding)
 
     def _numbers(self, images: Path, depths: Path) -> Iterable[dict[str, Any]]:
-        pictures, measured = _numbered(images, "*.jpg"), _numbered(depths, "*.png")
+        pictures, measured = numbered(images, rf"{NUMBER}\.jpg"), numbered(depths, rf"{NUMBER}\.png")
         for number in sorted({*pictures, *measured}):
             image = pictures.get(number, images / f"img-{number:06d}.jpg")
             depth = measured.get(number, depths / f"{number}.png")
@@ -105,23 +115,12 @@ class SUNRGBD(Reader):
         return np.where(metres > FARTHEST, np.float32(0), metres)
 
 
-def _files(folder: Path, pattern: str) -> list[Path]:
-    """Files by pattern, without those that begin with a dot, which some systems put beside every file."""
-    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
-
-
 def _only(folder: Path, pattern: str) -> Path:
     """The one file of a folder by pattern; without one the pattern itself, which `index` then reports as missing."""
-    files = _files(folder, pattern)
+    files = [path for path in folder.glob(pattern) if not path.name.startswith(".")]  # some systems add those
     if len(files) > 1:
         raise InputError(f"{folder} holds {len(files)} files {pattern}, not one: is it the published folder?")
     return files[0] if files else folder / pattern
-
-
-def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
-    """The files of a folder by the last number in their name."""
-    numbers = ((re.findall(r"\d+", path.stem), path) for path in _files(folder, pattern))
-    return {int(found[-1]): path for found, path in numbers if found}
 
 
 def _camera(folder: Path) -> tuple[float | None, float | None, float | None, float | None]:

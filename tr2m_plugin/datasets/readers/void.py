@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_stored, to_depth
-from tr2m_plugin.datasets.readers.base import Reader, check_stored, find_first, find_list, read_fields
+from tr2m_plugin.datasets.arrays import to_depth
+from tr2m_plugin.datasets.readers.base import Reader, find_first, find_list, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 
 PREFIX = "void_1500/"
@@ -65,10 +65,8 @@ class VOID(Reader):
 
     @staticmethod
     def depth(row: Mapping[str, Any]) -> np.ndarray:
-        stored = read_stored(row["depth"])
         # 32-bit files are signed, and the publisher's loader takes what is below 0 for no measurement
-        check_stored(stored, row["depth"], np.int32 if stored.dtype == np.int32 else np.uint16, SIZE)
-        return to_depth(stored, 1 / 256)
+        return to_depth(stored_as(row["depth"], (np.uint16, np.int32), SIZE), 1 / 256)
 
 
 def _listed_paths(path: Path) -> list[str]:
