@@ -4,7 +4,7 @@ import pytest
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import HIGHER_IS_BETTER, METRICS
-from tr2m_plugin.evaluation.tables import PAPER, TABLES, build_table, to_latex, to_markdown, write_tables
+from tr2m_plugin.evaluation.tables import PAPER, TABLES, build_table, dataset_table, to_latex, to_markdown, write_tables
 
 FACTS = {"images": 654, "empty": 0, "unit": "m", "protocol": "release", "protocol_hash": "ab12"}
 

@@ -34,8 +34,8 @@ class RGBDFolder:
         domain: indoor, outdoor, surgical or any other. Default: "".
         intrinsics: fx, fy, cx, cy in pixels. Default: unknown.
         splits: share of the pictures in each split, drawn by a hash of the sample id. Default: all in test.
-        split_files: text files with a sample id per line, by split, relative to the root; pictures in none are left out.
-            Default: none, the shares decide.
+        split_files: text files with a sample id per line, by split, relative to the root; pictures in none of them are
+            left out. Default: none, the shares decide.
         assign: split of single sample ids, which overrides both.
         mask: pattern of pictures that are not zero where depth is valid. Default: none.
         invalid: stored numbers that mean no measurement besides 0, such as 65535 for a clipped range. Default: none.
