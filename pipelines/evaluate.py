@@ -241,6 +241,7 @@ def stage(run: Stage) -> None:
         raise InputError(
             "the test split has pictures without depth, which nothing can be measured on: see `tr2m predict`"
         )
+    _refuse_mirrors(rows)
     wrong_text = run.params.get("wrong_text")
     stand_in = text_embedding(spec, wrong_text, device) if wrong_text else None
     predict = Predictor(model, device, run.params.get("batch_size", 32), stand_in)
@@ -265,6 +266,15 @@ def stage(run: Stage) -> None:
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write_summary(folder / "summary.csv", report)
     write_tables(folder, report)
+
+
+def _refuse_mirrors(rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in {row["dataset"]: row for row in rows}.values():
+        if protocol_of(row).flip_average:
+            raise InputError(
+                f"the protocol {row['protocol']!r} of {row['dataset']} averages with the mirror image, of which there "
+                "is no relative depth here: index with another protocol, and measure this one with `tr2m evaluate`"
+            )
 
 
 def _facts(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,6 +77,8 @@ metric = DepthMetric(metrics=["abs_rel"])
 metric.process(None, [sample("a", number)[0].to_dict() for number in seen])
 report = metric.evaluate(size=5)
 open({out!r} + f"/rank{{rank}}.json", "w").write(json.dumps(report))
+dist.barrier()
+dist.destroy_process_group()
 """
 
 

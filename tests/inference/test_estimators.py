@@ -14,8 +14,10 @@ from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.estimators import Returns, open_estimator
 from tr2m_plugin.inference.inferencer import TR2MInferencer
+from tr2m_plugin.inference.model_folder import load_spec, save_model
 from tr2m_plugin.models import NeWCRFs
 from tr2m_plugin.models.metric_depth import MetricDepth
+from tr2m_plugin.registry import MODELS, scoped
 
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 NECK = {"neck_hidden_sizes": [8, 16, 16, 16], "fusion_hidden_size": 8}
@@ -187,6 +189,18 @@ def test_tr2m_takes_sentences_and_returns_the_datasets_unit(pictures):
     np.testing.assert_allclose(resized, expected, rtol=1e-4)
 
 
+def test_rsa_is_tr2m_with_factors(tmp_path, pictures):
+    spec = load_spec("tr2m_mini")
+    factors = {"type": "RescaleFactors", "text_channels": 160}
+    spec.model = {**spec.model, "rescale_net": factors, "loss_pseudo": None, "loss_smooth": None}
+    torch.manual_seed(0)
+    save_model(tmp_path / "rsa", spec, MODELS.build(scoped(spec.model)).state_dict())
+    estimator = open_estimator(tmp_path / "rsa", device="cpu")
+    assert estimator.facts.label == "RSA (rsa)"
+    assert estimator.facts.about["scaling"] == "Rescale factors"
+    assert estimator.predict(pictures[:1], ["a kitchen"])[0].shape == (112, 140)
+
+
 def test_an_mmengine_config_with_a_checkpoint(tmp_path, pictures):
     torch.manual_seed(0)
     model = NeWCRFs(version="mini07", max_depth=10.0)
@@ -208,7 +222,8 @@ def test_an_mmengine_config_with_a_checkpoint(tmp_path, pictures):
         open_estimator(config, str(other), "cpu")
 
 
-def test_what_a_model_returns_can_be_said(depth_anything, pictures):
+def test_what_a_model_returns_can_be_said(depth_anything, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     said = Returns("depth", metric=True, unit="mm")
     assert open_estimator(depth_anything, device="cpu", returns=said).returns == said
     with pytest.raises(InputError, match="no AutoConfig found at 'nowhere/nothing'"):

@@ -75,6 +75,18 @@ def test_one_domain_takes_the_stand_in():
     assert choose_texts(rows, 0, stand_in=False)["tr2m_wrong_domain_text"] == {}
 
 
+def test_a_protocol_with_mirror_images_is_refused(trained, tmp_path, monkeypatch):
+    (tmp_path / "flip").mkdir()
+    (tmp_path / "flip" / "rooms.yaml").write_text("{depth_range: [0.1, 10], flip_average: true}")
+    root = shutil.copytree(trained, tmp_path / "copy")
+    rows = read_table(root / "index.parquet", INDEX)
+    named = [{**row, "protocol": str(tmp_path / "flip") if row["dataset"] == "rooms" else None} for row in rows]
+    write_table(root / "index.parquet", INDEX, named)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="of rooms averages with the mirror image"):
+        evaluate.stage(Stage("test", PARAMS, root))
+
+
 def test_pictures_without_depth_are_refused(trained, tmp_path, monkeypatch):
     root = shutil.copytree(trained, tmp_path / "copy")
     rows = read_table(root / "index.parquet", INDEX)

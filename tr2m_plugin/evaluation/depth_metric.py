@@ -20,7 +20,8 @@ from tr2m_plugin.registry import METRICS as REGISTRY
 class DepthMetric(BaseMetric):
     """Metrics per image, then mean over the images of each dataset, then mean over the datasets.
 
-    Every image is measured by the protocol that its row of the index names, or by the row's range. Ten numbers are kept
+    Every image is measured by the protocol that its row of the index names, or by the row's range; averaging with the
+    mirror image is up to the model. Ten numbers are kept
     per image: the nine of `METRICS` and how many of its pixels counted. Results are named `{dataset}/{metric}`, and
     `{metric}` for the mean over datasets; `{dataset}/images` were measured, of which `{dataset}/empty` had no valid
     pixel and are left out of the means. In distributed evaluation an image counts once, whichever processes saw it.

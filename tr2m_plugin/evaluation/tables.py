@@ -219,7 +219,11 @@ def dataset_table(dataset: str, metrics: Mapping[str, Any]) -> Table:
     header = (*columns, *(HEADINGS[metric] for metric in METRICS))
     best, second = _places(rows, shown, len(header))
     grey = any(row.grey for row in rows)
-    notes = [*(["†: uses ground truth."] if grey else []), f"RMSE in {unit}, silog in percent.", *notes]
+    notes = [
+        *(["†: uses ground truth."] if grey else []),
+        f"RMSE in {unit}; silog is KITTI's, 100 · sqrt(mean(ε²) − mean(ε)²) of log depth.",
+        *notes,
+    ]
     return Table(dataset, (header,), len(columns), tuple(rows), best, second, tuple(notes))
 
 
