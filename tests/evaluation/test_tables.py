@@ -233,6 +233,17 @@ def test_write_tables(tmp_path):
     assert write_tables(tmp_path / "none", {}) == []
 
 
+def test_alignments_of_one_model_are_told_apart():
+    fits = {
+        name: entry("net", truth=True, about={"scaling": name}, ibims={"d1": 0.5}, nyu={"d1": 0.5})
+        for name in ("Median", "Linear Fit")
+    }
+    assert [row.cells[0] for row in build_table("3", fits).rows[-2:]] == ["net, Median", "net, Linear Fit"]
+    table = build_table("1", fits)
+    assert [row.cells[:3:2] for row in table.rows[-2:]] == [("net", "Median"), ("net", "Linear Fit")]
+    assert sum(note.startswith("net: nyu") for note in table.notes) == 1, "what is the same is said once"
+
+
 def test_any_dataset_has_a_table_of_all_metrics():
     metrics = {
         "net": entry(mine={"abs_rel": 0.2, "d1": 0.9, "unit": "mm"}),

@@ -123,6 +123,12 @@ def _measured(number: str, metrics: Mapping[str, Any]) -> list[tuple[dict[str, A
         results = {k: v for k, v in members.items() if isinstance(v, Mapping) and "images" in v}
         if results and (description is not None if number == "10" else description in (None, "right")):
             label = " ".join((entry.get("label") or method).split())
+            if (
+                entry.get("uses_ground_truth")
+                and "scaling" in about
+                and "scaling" not in TABLES[number]["columns"].values()
+            ):
+                label = f"{label}, {about['scaling']}"
             marks = {"kind": entry["kind"], "uses_ground_truth": entry.get("uses_ground_truth", False), "rank": None}
             chosen.append(({**about, **marks, "model": label, "method": label}, results))
     return chosen
@@ -150,7 +156,7 @@ def _notes(layout: Mapping[str, Any], rows: Sequence[Row], ours: Sequence[tuple[
         datasets = [PAPER["datasets"][name] for name in layout["datasets"]]
         notes.append("RMSE: " + ", ".join(f"{facts['title']} in {facts['unit']}" for facts in datasets) + ".")
     notes += [layout["note"]] if "note" in layout else []
-    return (*notes, *(_evaluated(*method) for method in ours))
+    return (*notes, *dict.fromkeys(_evaluated(*method) for method in ours))
 
 
 def _places(
