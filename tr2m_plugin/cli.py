@@ -189,13 +189,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; the exit status is 2 after an expected error."""
+    """Runs the command; the exit status is 2 after an expected error, 130 after an interruption."""
     args = _parser().parse_args(argv)
     try:
         return args.run(args)
-    except TR2MError as error:
+    except (TR2MError, OSError) as error:
         print(f"tr2m: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("tr2m: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

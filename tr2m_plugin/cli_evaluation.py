@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tr2m_plugin.errors import InputError
 
 ROOTS = Path("params.yaml")
@@ -44,7 +42,7 @@ def _changes(given: list[str]) -> dict[str, Any]:
 def _size(given: list[str]) -> str | tuple[int, int]:
     if len(given) == 1 and given[0] in ("protocol", "model"):
         return given[0]
-    if len(given) == 2 and all(side.isdigit() for side in given):
+    if len(given) == 2 and all(side.isdigit() and int(side) > 0 for side in given):
         return int(given[0]), int(given[1])
     raise InputError(f"--size is protocol, model, or height and width, not {' '.join(given)}")
 
@@ -59,10 +57,11 @@ def _part(given: str | None) -> tuple[int, int] | None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from tr2m_plugin.evaluation.results import read_metrics
     from tr2m_plugin.inference.estimators import open_estimator
-    from tr2m_plugin.inference.predictions import StoredPredictions
     from tr2m_plugin.tools.data import choose_entries, open_datasets
-    from tr2m_plugin.tools.evaluate import Evaluation, Options
+    from tr2m_plugin.tools.evaluate import Evaluation
+    from tr2m_plugin.tools.predict import Options
 
     if not args.model and not args.predictions:
         raise InputError("give models with --model, or predictions on disk with --predictions")
@@ -84,6 +83,9 @@ def _evaluate(args: argparse.Namespace) -> int:
         pictures=not args.no_pictures,
     )
     changes, returns = _changes(args.set), _returns(args)
+    also = [read_metrics(path) for path in args.also]
+    if args.predictions and (args.part or args.weights):
+        raise InputError("--part and --weights are for models, not for predictions on disk")
     entries = choose_entries(
         args.datasets, args.roots if args.roots != ROOTS or ROOTS.is_file() else None, args.profile
     )
@@ -91,24 +93,40 @@ def _evaluate(args: argparse.Namespace) -> int:
     for data in datasets:
         print(f"{data.name}: {len(data.rows)} pictures, protocol {data.protocol.name} {data.protocol.hash}", flush=True)
     evaluation = Evaluation(datasets, args.out, options)
-    for model in args.model:
+    stored = [
+        [(_predictions(folder, data.name, args, returns), data) for data in datasets] for folder in args.predictions
+    ]
+    for model in dict.fromkeys(args.model):
         evaluation.add_model(open_estimator(model, args.weights, args.device, args.dtype, returns))
-    for folder in args.predictions:
-        for data in datasets:
-            own = folder / data.name if (folder / data.name).is_dir() else folder
-            evaluation.add_predictions(StoredPredictions(own, returns, args.png_scale, folder.name), data)
-    failed = sum(len(data.failed) for data in datasets)
+        if options.part is None:
+            evaluation.write(also)  # what is measured stays, whatever the next model does
+    for predictions in stored:
+        evaluation.add_predictions(predictions)
+        evaluation.write(also)
     if options.part is None:
-        _print(evaluation.write(args.also))
+        _print(evaluation.write(also))
         print(f"written: {args.out / 'metrics.json'}, tables and pictures beside it")
     else:
         print(f"written: {args.out / 'predictions'}; measure them without --part once all parts are there")
-    for data in datasets:
-        for sample, reason in list(data.failed.items())[:5]:
-            print(f"tr2m: {data.name}/{sample}: {reason}", file=sys.stderr)
+    for name, sample, reason in evaluation.failures()[:5]:
+        print(f"tr2m: {name}/{sample}: {reason}", file=sys.stderr)
+    failed = len(evaluation.failures())
     if failed:
         print(f"tr2m: {failed} pictures failed and are not in the numbers", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _predictions(folder: Path, dataset: str, args: argparse.Namespace, returns: Any) -> Any:
+    from tr2m_plugin.inference.predictions import StoredPredictions
+
+    own = folder / dataset if (folder / dataset).is_dir() else folder
+    return StoredPredictions(own, returns, args.png_scale, folder.name)
+
+
+def _count(text: str) -> int:
+    if not (text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def _print(metrics: Mapping[str, Any]) -> None:
@@ -190,11 +208,16 @@ def add_evaluate(commands: Any) -> None:
     )
     add("--out", "-o", type=Path, default=Path("evaluation"), help="folder to write (default: evaluation)")
     add("--also", nargs="+", type=Path, default=[], metavar="FILE", help="other runs' metrics.json, for the tables")
-    add("--kind", choices=["reproduced", "fixture"], default="reproduced", help="of the numbers (default: reproduced)")
+    add(
+        "--kind",
+        choices=["reproduced", "fixture"],
+        help="of the numbers (default: reproduced for whole published datasets by their "
+        "protocol, fixture for all else)",
+    )
     add("--save-predictions", action="store_true", help="keep them as shards; repeated, only what is missing is done")
     add("--part", metavar="K/N", help="predict every N-th picture from the K-th on, and measure nothing")
-    add("--limit", type=int, help="the most pictures of a dataset, evenly spaced (default: all)")
-    add("--batch-size", type=int, default=4, help="pictures at a time (default: 4)")
+    add("--limit", type=_count, help="the most pictures of a dataset, evenly spaced (default: all)")
+    add("--batch-size", type=_count, default=4, help="pictures at a time (default: 4)")
     add("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
     add("--device", default="auto", help="torch device (default: auto)")
     add("--dtype", default="float32", help="precision of transformers' networks (default: float32)")
@@ -203,30 +226,23 @@ def add_evaluate(commands: Any) -> None:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from tr2m_plugin.tools.describe import parse_options
     from tr2m_plugin.tools.verify import verify_dataset
 
-    report = verify_dataset(args.dataset, args.root, args.protocol, args.sample, _options(args.options))
+    report = verify_dataset(args.dataset, args.root, args.protocol, args.sample, parse_options(args.options))
     print("\n".join(report.lines))
     return 0 if report.good else 2
 
 
 def _show(args: argparse.Namespace) -> int:
+    from tr2m_plugin.tools.describe import parse_options
     from tr2m_plugin.tools.verify import show_sample
 
     out = show_sample(
-        args.dataset, args.root, args.sample, args.out, args.protocol, args.descriptions, _options(args.options)
+        args.dataset, args.root, args.sample, args.out, args.protocol, args.descriptions, parse_options(args.options)
     )
     print(f"written: {out}")
     return 0
-
-
-def _options(given: list[str]) -> dict[str, Any]:
-    from tr2m_plugin.tools.describe import parse_options
-
-    try:
-        return parse_options(given)
-    except yaml.YAMLError as error:
-        raise InputError(f"--options: {error}") from error
 
 
 def add_data(commands: Any) -> None:

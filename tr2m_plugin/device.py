@@ -7,8 +7,18 @@ from tr2m_plugin.errors import InputError
 
 
 def pick_device(wanted: str = "auto") -> str:
-    """A torch device: `wanted`, or for "auto" the accelerator where there is one."""
-    return get_device() if wanted == "auto" else wanted
+    """A torch device: `wanted`, or for "auto" the accelerator where there is one.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if wanted == "auto":
+        return get_device()
+    try:
+        torch.zeros(1, device=wanted)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {wanted!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return wanted
 
 
 def precision(name: str) -> torch.dtype:

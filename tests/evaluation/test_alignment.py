@@ -131,3 +131,17 @@ def test_every_alignment_equals_its_twin(kind, returns, images):
 def test_an_unknown_alignment_is_refused():
     with pytest.raises(InputError, match="alignment must be one of median, linear"):
         Alignment("cubic", "depth")
+
+
+@pytest.mark.parametrize("kind", ALIGNMENTS)
+def test_values_that_are_not_finite_are_left_out_of_a_fit(kind, images):
+    relative, truth, valid = images[0]
+    holes = relative.copy()
+    holes[valid & (np.arange(relative.size).reshape(relative.shape) % 5 == 0)] = np.nan
+    alignment = Alignment(kind, "disparity")
+    alignment.add(holes, truth, valid)
+    expected = Alignment(kind, "disparity")
+    known = valid & np.isfinite(holes)
+    expected.add(relative, truth, known)
+    found = alignment.apply(holes, truth, valid)[known]
+    np.testing.assert_allclose(found, expected.apply(relative, truth, known)[known], rtol=1e-5)

@@ -10,7 +10,7 @@ import yaml
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol, protocol_of, resize_prediction
-from tr2m_plugin.evaluation.protocols import FOLDER, PROTOCOLS
+from tr2m_plugin.evaluation.protocols import FOLDER, PROTOCOLS, name_protocol
 
 
 def test_range_is_strict_and_predictions_are_clamped():
@@ -46,6 +46,18 @@ def test_senseless_options_are_refused(tmp_path):
         Protocol((0, 8))
     with pytest.raises(InputError, match="crop must be one of garg"):
         Protocol((1, 8), crop="middle")
+    for crop in ([1, 2], 5, [50, 10, 0, 3], ["a", "b", "c", "d"]):
+        with pytest.raises(InputError, match="crop must be one of garg"):
+            Protocol((1, 8), crop=crop)
+    for option, value in (
+        ("input_size", 5),
+        ("flip_average", "maybe"),
+        ("reader", 5),
+        ("clamp", 5),
+        ("clamp", [1, 2, 3]),
+    ):
+        with pytest.raises(InputError, match=f"{option} must be"):
+            Protocol((1, 8), **{option: value})
     with pytest.raises(InputError, match="resize must be"):
         Protocol((1, 8), resize="cubic")
     with pytest.raises(InputError, match=r"no protocol 'release' for 'moon' .*moon.yaml does not exist"):
@@ -74,6 +86,14 @@ def test_hashes_tell_protocols_apart():
     other = nyu.changed({"flip_average": True})
     assert (other.name, other.flip_average, other.hash != nyu.hash) == ("release*", True, True)
     assert nyu.changed({}) is nyu
+    diode = load_protocol("release", "diode")
+    masked = diode.changed({"reader": {"mask": True}})
+    assert masked.reader == {"picture_size": [480, 640], "mask": True}, "other options stay"
+    assert diode.changed({"reader": {"mask": False}}) is diode
+    assert load_protocol(name_protocol("release", {"reader": {"mask": True}}), "diode") == masked
+    assert name_protocol("release", {}) == "release"
+    assert nyu.changed({"crop": None}).input_hash == nyu.input_hash, "predictions do not depend on it"
+    assert nyu.changed({"flip_average": True}).input_hash != nyu.input_hash
     with pytest.raises(InputError, match="no option moon"):
         nyu.changed({"moon": 1})
 

@@ -226,7 +226,8 @@ def test_latex(number):
 def test_write_tables(tmp_path):
     metrics = {"tr2m": entry(nyu={"d1": 0.5}, ibims={"d1": 0.5})}
     paths = write_tables(tmp_path / "tables", metrics)
-    names = [f"table_{name}.{ending}" for name in ("1", "3", "nyu", "ibims") for ending in ("md", "tex")]
+    names = ("table_1", "table_3", "dataset_nyu", "dataset_ibims")
+    names = [f"{name}.{ending}" for name in names for ending in ("md", "tex")]
     assert [path.name for path in paths] == names
     assert paths[0].read_text(encoding="utf-8") == to_markdown(build_table("1", metrics))
     assert paths[3].read_text(encoding="utf-8") == to_latex(build_table("3", metrics))

@@ -206,14 +206,21 @@ def test_an_mmengine_config_with_a_checkpoint(tmp_path, pictures):
     model = NeWCRFs(version="mini07", max_depth=10.0)
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
     config = tmp_path / "crf.py"
-    config.write_text("model = dict(type='NeWCRFs', version='mini07', max_depth=10.0, data_preprocessor=dict("
-                      "type='mmengine.ImgDataPreprocessor', mean=[124, 116, 104], std=[58, 57, 57]))\n")  # fmt: skip
-    image = np.zeros((64, 96, 3), np.uint8)
+    preprocessor = {"type": "mmengine.ImgDataPreprocessor", "mean": [124, 116, 104], "std": [58, 57, 57]}
+    spec = {"type": "NeWCRFs", "version": "mini07", "max_depth": 10.0, "flip_average": True}
+    config.write_text(f"model = { ({**spec, 'data_preprocessor': preprocessor})!r}\n")
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
     estimator = open_estimator(config, str(tmp_path / "weights.safetensors"), "cpu")
     assert estimator.returns == Returns("depth", metric=True)
     (found,) = estimator.predict([image], [])
-    assert found.shape == (64, 96)
-    assert 0 < found.min() <= found.max() <= 10
+    pixels = (torch.from_numpy(image.transpose(2, 0, 1)).float() - torch.tensor(preprocessor["mean"]).view(3, 1, 1)) / (
+        torch.tensor(preprocessor["std"]).view(3, 1, 1)
+    )
+    with torch.no_grad():
+        expected = model.eval().estimate(pixels[None])[0, 0].numpy()
+    np.testing.assert_allclose(
+        found, expected, rtol=1e-4, err_msg="the protocol averages with the mirror image, not it"
+    )
     with pytest.raises(InputError, match="give the weights of a checkpoint"):
         open_estimator(config)
     other = tmp_path / "other.safetensors"

@@ -33,10 +33,14 @@ def test_an_interrupted_run_goes_on_and_another_models_does_not(tmp_path):
     for number in range(3):
         writer.add(str(number), array(number))
     again = PredictionWriter(tmp_path, METRES, FACTS, {"size": (3, 4)}, shard_size=2)
-    assert again.done == {"0", "1"}, "what was not yet a whole shard is lost"
-    again.add("2", array(2))
+    assert again.done == {"0": "", "1": ""}, "what was not yet a whole shard is lost"
+    again.add("2", array(2), "stamp")
+    again.add("0", array(7), "new")
     again.flush()
-    StoredPredictions(tmp_path).check(["0", "1", "2"])
+    found = StoredPredictions(tmp_path)
+    found.check(["0", "1", "2"])
+    assert (found["0"] == 7).all(), "a later prediction takes the place of an earlier one"
+    assert PredictionWriter(tmp_path, METRES, FACTS, {"size": (3, 4)}).done == {"0": "new", "1": "", "2": "stamp"}
     with pytest.raises(InputError, match="holds predictions with other settings"):
         PredictionWriter(tmp_path, METRES, FACTS, {"size": (6, 8)})
     with pytest.raises(InputError, match="with other facts"):
@@ -70,3 +74,14 @@ def test_what_is_wrong_is_said(tmp_path):
     (tmp_path / "c.npy").write_bytes(b"no array")
     with pytest.raises(InputError, match=r"c.npy is not an array"):
         StoredPredictions(tmp_path, METRES)["c"]
+    with pytest.raises(InputError, match=r"a.png has whole numbers: give .* --png-scale"):
+        StoredPredictions(tmp_path, METRES).check(["a", "b"])
+    (tmp_path / "predictions.json").write_text("{")
+    with pytest.raises(InputError, match=r"predictions.json does not describe predictions .*: remove its folder"):
+        StoredPredictions(tmp_path)
+
+
+def test_shards_say_themselves_what_they_mean(tmp_path):
+    PredictionWriter(tmp_path, METRES, FACTS, {}).flush()
+    with pytest.raises(InputError, match="leave out --returns"):
+        StoredPredictions(tmp_path, METRES)

@@ -1,24 +1,28 @@
 """`tr2m evaluate` as its users call it, on a folder of one's own and on small trees of published datasets."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 import tree_ibims
+import tree_kitti
 import tree_nyu
+import tree_sun_rgbd
 import yaml
 
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.readers import load_depth
+from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, read_table, write_table
-from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.evaluation import depth_metrics, load_protocol, protocol_of
 from tr2m_plugin.evaluation.alignment import Alignment
-from tr2m_plugin.evaluation.results import PER_IMAGE
+from tr2m_plugin.evaluation.results import PER_IMAGE, merge
 from tr2m_plugin.inference.estimators import open_estimator
 from tr2m_plugin.inference.predictions import StoredPredictions
 from tr2m_plugin.tools.data import index_dataset
-from tr2m_plugin.tools.evaluate import merge
 
 MINE = {
     "type": "RGBDFolder",
@@ -60,7 +64,7 @@ def test_a_relative_model_with_every_alignment(mine, tmp_path, capsys):
     metrics = metrics_of(out)
     assert [entry["alignment"] for entry in metrics.values()] == kinds
     rows = index_dataset({**MINE, "root": str(mine), "name": "mine"})
-    estimator, protocol = open_estimator("mini_depth_anything", device="cpu"), Protocol((0.3, 8), dataset="mine")
+    estimator, protocol = open_estimator("mini_depth_anything", device="cpu"), protocol_of(rows[0])
     pictures = [cv2.imread(row["image"])[..., ::-1] for row in rows]
     values = [protocol.at_size_of(v, np.zeros((60, 80))) for v in estimator.predict(pictures, [], (56, 70))]
     truths = [load_depth(row) for row in rows]
@@ -84,7 +88,7 @@ def test_a_relative_model_with_every_alignment(mine, tmp_path, capsys):
     assert len(per_image) == 25
     assert len((out / "per_image.csv").read_text().splitlines()) == 26
     picture = cv2.imread(str(out / "errors_mine.png"))
-    assert picture.shape[1] > 3 * picture.shape[0] / 3
+    assert picture.shape[1] > 2 * picture.shape[0], "ten tiles beside each other, three rows"
     assert len(list((out / "predictions").rglob("*.safetensors"))) == 1, "a fit over a dataset needs them twice"
 
 
@@ -164,23 +168,23 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
     assert metrics_of(tmp_path / "swapped")["TR2M (tr2m_mini)"]["nyu"]["abs_rel"] == scene["nyu"]["abs_rel"]
 
 
-def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path):
-    arguments = [
-        "--model",
-        "tr2m_mini",
-        "--datasets",
-        f"nyu={published / 'nyu'}",
-        "--size",
-        112,
-        140,
-        "--text",
-        "a room",
-    ]
-    arguments += ["--description", "wrong_scene", "right", "--save-predictions", "--no-pictures", "--out", tmp_path]
-    assert run(*arguments) == 0
-    metrics = metrics_of(tmp_path)
-    assert list(metrics) == ["TR2M (tr2m_mini)"]
-    assert metrics["TR2M (tr2m_mini)"]["nyu"]["images"] == 2
+def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, capsys):
+    tree_kitti.make(tmp_path / "kitti", train=0, test=2, none=0)
+    rows = index_dataset({"type": "kitti", "root": str(tmp_path / "kitti"), "splits": ["test"]})
+    lines = [{**row, "source": "s", "variant": 0, "text": f"street {i}"} for i, row in enumerate(rows)]
+    write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
+    arguments = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", f"kitti={tmp_path / 'kitti'}"]
+    arguments += ["--size", 56, 140, "--text", "a room", "--descriptions", tmp_path / "texts.parquet"]
+    assert (
+        run(*arguments, "--description", "wrong_scene", "right", "--save-predictions", "--out", tmp_path / "out") == 0
+    )
+    wrong, right = metrics_of(tmp_path / "out").values()
+    assert (wrong["nyu"]["images"], wrong["kitti"]["images"]) == (0, 2), "the rooms have one sentence between them"
+    assert (right["nyu"]["images"], right["kitti"]["images"]) == (2, 2)
+    assert (tmp_path / "out" / "errors_nyu.png").is_file()
+    nyu = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--size", 56, 70, "--text", "a room"]
+    assert run(*nyu, "--description", "wrong_domain", "--out", tmp_path) == 2
+    assert "no picture has a sentence of the kind wrong domain: give one with --wrong-text" in capsys.readouterr().err
 
 
 def test_flip_averaging_is_the_mean_with_the_mirror_image(published, tmp_path):
@@ -229,6 +233,11 @@ def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, c
         (["--model", "m", "--unit", "m"], "--unit needs --returns"),
         (["--model", "m", "--returns", "depth"], "--returns needs --unit"),
         (["--model", "m", "--set", "a"], "options are NAME=VALUE"),
+        (["--model", "m", "--set", "crop=["], "is not a value"),
+        (["--model", "m", "--alignment", "cubic"], "alignment must be one of median"),
+        (["--model", "m", "--description", "left"], "descriptions are right, wrong_scene, wrong_domain, not left"),
+        (["--model", "m", "--also", "no.json"], "no.json is not a metrics.json"),
+        (["--predictions", "p", "--weights", "w"], "--part and --weights are for models"),
         (["--predictions", "p", "--part", "1/2"], "--part predicts: it needs --model"),
     ],
 )
@@ -252,7 +261,181 @@ def test_missing_descriptions_and_unknown_options(published, tmp_path, capsys):
 
 def test_runs_come_together_in_one_table():
     facts = {"kind": "reproduced", "model": "m", "weights": "a"}
+    by_other = {"A": {**facts, "nyu": {"images": 1, "protocol_hash": "x"}}}
+    same = {"A": {**facts, "nyu": {"images": 1, "protocol_hash": "y"}}}
+    assert list(merge([by_other, same])) == ["A", "A (2)"], "another protocol's numbers are not overwritten"
     one, two = {"A": {**facts, "nyu": {"images": 1}}}, {"A": {**facts, "kitti": {"images": 2}}}
     assert merge([one, two]) == {"A": {**facts, "nyu": {"images": 1}, "kitti": {"images": 2}}}
     other = {"A": {**facts, "weights": "b", "nyu": {"images": 3}}}
     assert list(merge([one, other])) == ["A", "A (2)"]
+
+
+def write_files(folder, mine, factor, broken=()):
+    folder.mkdir(parents=True)
+    for number in range(5):
+        truth = cv2.imread(str(mine / f"{number}_depth.png"), cv2.IMREAD_UNCHANGED)
+        np.save(folder / f"{number}.npy", np.zeros(7) if number in broken else truth * factor)
+
+
+def test_programs_of_one_name_are_kept_apart_and_a_failure_is_its_own(mine, tmp_path):
+    for name, factor, broken in (("a", 0.9, ()), ("b", 0.7, (1,)), ("c", 0.5, ())):
+        write_files(tmp_path / name / "run", mine, factor, broken)
+    folders = [tmp_path / name / "run" for name in "abc"]
+    arguments = ["--predictions", *folders, "--returns", "depth", "--unit", "mm", "--roots", mine / "roots.yaml"]
+    assert run(*arguments, "--out", tmp_path / "out") == 2
+    found = metrics_of(tmp_path / "out")
+    assert {name: round(entry["mine"]["abs_rel"], 1) for name, entry in found.items()} == {
+        "run": 0.1,
+        "run (2)": 0.3,
+        "run (3)": 0.5,
+    }
+    assert [(entry["mine"]["images"], entry["mine"].get("failed")) for entry in found.values()] == [
+        (5, None),
+        (4, 1),
+        (5, None),
+    ]
+    (row,) = read_table(tmp_path / "out" / "errors.parquet", {**ERRORS, "method": ""})
+    assert (row["method"], row["sample_id"]) == ("run (2)", "1")
+    shutil.rmtree(folders[1])
+    write_files(folders[1], mine, 0.7)
+    assert run(*arguments, "--out", tmp_path / "out") == 0
+    assert not (tmp_path / "out" / "errors.parquet").exists(), "what is repaired is no failure"
+
+
+def test_what_was_measured_before_a_mistake_stays(mine, tmp_path, capsys):
+    arguments = [
+        "--roots",
+        mine / "roots.yaml",
+        "--alignment",
+        "linear",
+        "--size",
+        56,
+        70,
+        "--out",
+        tmp_path,
+        "--no-pictures",
+    ]
+    assert run("--model", "mini_depth_anything", tmp_path / "typo", *arguments) == 2
+    assert "no AutoConfig found" in capsys.readouterr().err
+    assert list(metrics_of(tmp_path)) == ["mini_depth_anything linear fit"]
+    assert run("--model", "mini_depth_anything", *arguments, "--also", tmp_path / "no.json") == 2
+    assert "predict" not in capsys.readouterr().out
+
+
+def test_saved_predictions_are_of_their_sentence_and_picture(published, tmp_path):
+    base = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--size", 56, 70, "--no-pictures"]
+    texts = ("a kitchen", "an endoscopic view of the colon")
+    for text in texts:
+        assert run(*base, "--text", text, "--out", tmp_path / "fresh" / text) == 0
+        assert run(*base, "--text", text, "--save-predictions", "--out", tmp_path / "kept") == 0
+        one, other = (
+            metrics_of(path)["TR2M (tr2m_mini)"]["nyu"] for path in (tmp_path / "fresh" / text, tmp_path / "kept")
+        )
+        assert one == other
+
+
+def test_hashes_cover_how_files_are_read(tmp_path, capsys):
+    tree_sun_rgbd.make(tmp_path / "sun", train=0, test=1)
+    entries = {
+        "plain": {"type": "sun_rgbd", "root": str(tmp_path / "sun")},
+        "metres": {"type": "sun_rgbd", "root": str(tmp_path / "sun"), "encoding": "rotated"},
+    }
+    (tmp_path / "roots.yaml").write_text(yaml.safe_dump(entries))
+    arguments = ["--model", "mini_depth_anything", "--alignment", "linear", "--size", 56, 70, "--no-pictures"]
+    arguments += ["--roots", tmp_path / "roots.yaml"]
+    assert run(*arguments, "--out", tmp_path / "out") == 0
+    ((_, entry),) = metrics_of(tmp_path / "out").items()
+    plain, metres = entry["plain"], entry["metres"]
+    assert plain["abs_rel"] != metres["abs_rel"]
+    assert (plain["protocol"], metres["protocol"]) == ("release", "release*")
+    assert plain["protocol_hash"] == load_protocol("release", "sun_rgbd").hash != metres["protocol_hash"]
+    assert run(*arguments, "--set", "reader.encoding=rotated", "--out", tmp_path / "set") == 0
+    ((_, entry),) = metrics_of(tmp_path / "set").items()
+    assert entry["plain"] == entry["metres"] == metres, "what --set says comes last"
+
+
+def test_shards_of_other_inputs_are_refused(published, tmp_path, capsys):
+    base = ["--model", "mini_depth_anything", "--alignment", "linear", "--size", 56, 70, "--no-pictures"]
+    nyu = ["--datasets", f"nyu={published / 'nyu'}"]
+    assert run(*base, *nyu, "--save-predictions", "--out", tmp_path / "out") == 0
+    again = [
+        "--predictions",
+        tmp_path / "out/predictions/mini_depth_anything",
+        *nyu,
+        "--alignment",
+        "linear",
+        "--no-pictures",
+    ]
+    assert run(*again, "--set", "crop=nyu_eigen_scaled", "--out", tmp_path / "again") == 0, "measured otherwise"
+    assert run(*again, "--protocol", "zoedepth", "--out", tmp_path / "again") == 2
+    assert "was predicted from other inputs" in capsys.readouterr().err
+
+
+def test_metres_become_millimetres_where_the_dataset_has_them(mine, tmp_path):
+    entry = {**MINE, "root": str(mine), "depth_scale": 1, "unit": "mm", "depth_range": [300, 8000]}
+    (tmp_path / "mm.yaml").write_text(yaml.safe_dump({"mine": entry}))
+    base = ["--model", "tr2m_mini", "--text", "a kitchen", "--size", 56, 70, "--no-pictures"]
+    found = {}
+    for name, roots, more in (
+        ("m", mine / "roots.yaml", []),
+        ("mm", tmp_path / "mm.yaml", []),
+        ("raw", tmp_path / "mm.yaml", ["--returns", "depth", "--unit", "dataset"]),
+    ):
+        assert run(*base, "--roots", roots, *more, "--out", tmp_path / name) == 0
+        found[name] = metrics_of(tmp_path / name)["TR2M (tr2m_mini)"]["mine"]
+    assert found["mm"]["abs_rel"] == pytest.approx(found["m"]["abs_rel"], rel=1e-3)
+    assert found["raw"]["abs_rel"] > found["mm"]["abs_rel"]
+
+
+def test_kinds_are_reproduced_only_for_whole_published_data(published, mine, tmp_path, monkeypatch):
+    arguments = ["evaluate", "--model", "mini_depth_anything", "--alignment", "linear", "--size", "56", "70"]
+    arguments += ["--no-pictures", "--device", "cpu", "--workers", "0", "--datasets", f"nyu={published / 'nyu'}"]
+    assert main([*arguments, "--out", str(tmp_path / "part")]) == 0
+    ((_, entry),) = metrics_of(tmp_path / "part").items()
+    assert (entry["kind"], entry["nyu"]["kind"], entry["nyu"]["published"]) == ("fixture", "fixture", 654)
+    assert "2 of 654 images" in (tmp_path / "part" / "table_1.md").read_text()
+    monkeypatch.setattr(NYUv2, "counts", {"train": 24231, "test": 2})
+    assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    ((_, entry),) = metrics_of(tmp_path / "whole").items()
+    assert entry["kind"] == "reproduced"
+    assert main([*arguments, "--set", "crop=garg", "--out", str(tmp_path / "other")]) == 0
+    ((_, entry),) = metrics_of(tmp_path / "other").items()
+    assert entry["kind"] == "fixture"
+
+
+def test_an_interruption_keeps_what_was_predicted(mine, tmp_path, monkeypatch, capsys):
+    from tr2m_plugin.inference import estimators
+
+    predicted = estimators.RelativeEstimator.predict
+    calls = []
+
+    def interrupted(self, images, texts, size=None):
+        calls.append(len(images))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return predicted(self, images, texts, size)
+
+    monkeypatch.setattr(estimators.RelativeEstimator, "predict", interrupted)
+    arguments = ["--model", "mini_depth_anything", "--alignment", "linear", "--size", 56, 70, "--no-pictures"]
+    arguments += ["--roots", mine / "roots.yaml", "--save-predictions", "--batch-size", 2, "--out", tmp_path]
+    assert run(*arguments) == 130
+    assert run(*arguments) == 0
+    assert calls == [2, 2, 2, 1], "the first two are not predicted again"
+
+
+def test_a_picture_that_the_model_cannot_take_is_one_failure(mine, tmp_path, monkeypatch):
+    from tr2m_plugin.inference import estimators
+
+    predicted = estimators.RelativeEstimator.predict
+
+    def picky(self, images, texts, size=None):
+        if any((image == refused).all() for image in images):
+            raise InputError("not this one")
+        return predicted(self, images, texts, size)
+
+    refused = cv2.imread(str(mine / "2_rgb.png"))[..., ::-1]
+    monkeypatch.setattr(estimators.RelativeEstimator, "predict", picky)
+    arguments = ["--model", "mini_depth_anything", "--alignment", "linear", "--size", 56, 70, "--no-pictures"]
+    assert run(*arguments, "--roots", mine / "roots.yaml", "--out", tmp_path) == 2
+    ((_, entry),) = metrics_of(tmp_path).items()
+    assert (entry["mine"]["images"], entry["mine"]["failed"]) == (4, 1)

@@ -36,6 +36,7 @@ def median_scale(relative: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> 
         truth: true depth, (H, W).
         valid: which pixels count, (H, W) bool.
     """
+    valid = valid & np.isfinite(relative)
     if not valid.any():
         return 0.0, 0.0
     middle = np.median(inverse(relative[valid].astype(np.float64)))
@@ -57,7 +58,8 @@ class ScaleShiftFit:
         self._right = np.zeros(2)
 
     def add(self, values: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> ScaleShiftFit:
-        """Adds the valid pixels of an image; all three are (H, W)."""
+        """Adds the valid pixels of an image, where its values are finite; all three are (H, W)."""
+        valid = valid & np.isfinite(values)
         if valid.any():
             x, depth = values[valid].astype(np.float64), truth[valid].astype(np.float64)
             y = 1 / depth if self.space == "disparity" else depth

@@ -26,6 +26,12 @@ FOLDER = Path(__file__).with_name("protocol_files")
 PROTOCOLS = ("release", "zoedepth")
 """Names of the protocols that come with the package."""
 
+INPUT_OPTIONS = ("dataset", "reader", "input_size", "flip_average", "description")
+"""What a prediction depends on."""
+
+MARK = "+"
+"""Stands between a protocol's name and its changes."""
+
 FRACTIONS = {
     "garg": (0.40810811, 0.99189189, 0.03594771, 0.96405229),  # Garg et al. 2016
     "kitti_eigen": (0.3324324, 0.91351351, 0.0359477, 0.96405229),  # Eigen et al. 2014
@@ -84,15 +90,21 @@ class Protocol:
             value = getattr(self, option)
             if isinstance(value, Sequence) and not isinstance(value, str):
                 object.__setattr__(self, option, tuple(value))
-        low, high = self.depth_range
-        if not (low is not None and high is not None and 0 <= low < high):
-            raise InputError(f"depth_range must be two increasing depths, not {self.depth_range}")
-        if not 0 < self.limits[0] < self.limits[1]:
-            raise InputError(f"clamp must be two increasing positive depths, not {self.limits}")
-        if isinstance(self.crop, str) and self.crop not in FRACTIONS:
-            raise InputError(f"crop must be one of {', '.join(FRACTIONS)} or four numbers, not {self.crop!r}")
+        if not (_numbers(self.depth_range, 2) and 0 <= self.depth_range[0] < self.depth_range[1]):
+            raise InputError(f"depth_range must be two increasing depths, not {self.depth_range!r}")
+        if not (_numbers(self.limits, 2) and 0 < self.limits[0] < self.limits[1]):
+            raise InputError(f"clamp must be two increasing positive depths, not {self.limits!r}")
+        if not (self.crop is None or self.crop in FRACTIONS or _window(self.crop)):
+            wanted = f"one of {', '.join(FRACTIONS)}, or top, bottom, left and right in pixels"
+            raise InputError(f"crop must be {wanted}, not {self.crop!r}")
         if self.resize not in ("aligned", "bilinear"):
             raise InputError(f"resize must be 'aligned' or 'bilinear', not {self.resize!r}")
+        if not (self.input_size is None or (_numbers(self.input_size, 2, int) and min(self.input_size) > 0)):
+            raise InputError(f"input_size must be height and width, not {self.input_size!r}")
+        if not isinstance(self.flip_average, bool):
+            raise InputError(f"flip_average must be true or false, not {self.flip_average!r}")
+        if not isinstance(self.reader, Mapping):
+            raise InputError(f"reader must be options of the dataset's reader by name, not {self.reader!r}")
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -102,7 +114,12 @@ class Protocol:
     @property
     def hash(self) -> str:
         """Twelve digits that differ between any two protocols that differ in anything."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        return _hash(asdict(self))
+
+    @property
+    def input_hash(self) -> str:
+        """The same of what a prediction depends on: how pictures are read and fed, not how it is measured."""
+        return _hash({name: getattr(self, name) for name in INPUT_OPTIONS})
 
     def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
         """Rows and columns of a truth of that size that count."""
@@ -148,13 +165,39 @@ class Protocol:
     def changed(self, changes: Mapping[str, Any]) -> Protocol:
         """The protocol with other options; a star behind its name says that it is not the published one.
 
+        Options of the reader come to the others, the rest takes their place.
+
         Raises:
             InputError: an option does not exist.
         """
         unknown = sorted(set(changes) - {name for name in self.__dataclass_fields__ if name not in ("name", "dataset")})
         if unknown:
             raise InputError(f"protocols have no option {', '.join(unknown)}")
-        return replace(self, **changes, name=f"{self.name}*") if changes else self
+        found = {**changes, "reader": {**self.reader, **changes["reader"]}} if _named(changes, "reader") else changes
+        other = replace(self, **found)
+        return self if other == self else replace(other, name=f"{self.name.rstrip('*')}*")
+
+
+def _hash(options: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _numbers(value: Any, count: int, kind: type = float) -> bool:
+    allowed = (int,) if kind is int else (int, float)
+    return isinstance(value, tuple) and len(value) == count and all(type(v) in allowed for v in value)
+
+
+def _window(crop: Any) -> bool:
+    return _numbers(crop, 4, int) and 0 <= crop[0] < crop[1] and 0 <= crop[2] < crop[3]
+
+
+def _named(changes: Mapping[str, Any], option: str) -> bool:
+    return isinstance(changes.get(option), Mapping)
+
+
+def name_protocol(name: str, changes: Mapping[str, Any]) -> str:
+    """A protocol with other options as one word for the index's column, which `load_protocol` reads."""
+    return f"{name}{MARK}{json.dumps(dict(changes), sort_keys=True)}" if changes else name
 
 
 @lru_cache(maxsize=64)
@@ -162,12 +205,16 @@ def load_protocol(name: str, dataset: str) -> Protocol:
     """The protocol of a dataset.
 
     Args:
-        name: `release`, `zoedepth`, or a folder with a file `DATASET.yaml` of `Protocol`'s options.
+        name: `release`, `zoedepth`, or a folder with a file `DATASET.yaml` of `Protocol`'s options; or what
+            `name_protocol` makes of one.
         dataset: name of the dataset.
 
     Raises:
         InputError: there is none, or its file is not one.
     """
+    name, mark, changes = name.partition(f"{MARK}{{")
+    if mark:
+        return load_protocol(name, dataset).changed(json.loads(f"{{{changes}"))
     path = (FOLDER / name if name in PROTOCOLS else Path(name)) / f"{dataset}.yaml"
     if not path.is_file():
         known = f"protocols are {', '.join(PROTOCOLS)} or a folder of files such as nyu.yaml"
@@ -175,18 +222,20 @@ def load_protocol(name: str, dataset: str) -> Protocol:
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Protocol(**{"name": Path(name).name, "dataset": dataset, **options})
-    except (yaml.YAMLError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, TypeError, ValueError, OSError) as error:
         raise InputError(f"{path} is not a protocol: {error}") from error
 
 
-def protocol_of(row: Mapping[str, Any], dataset: str | None = None) -> Protocol:
+def protocol_of(row: Mapping[str, Any]) -> Protocol:
     """The protocol of a row of the index: the one it names, or the plain range of its columns.
 
     Args:
-        row: with `protocol`, and with `depth_min` and `depth_max` or `depth_range`.
-        dataset: name of the protocol's dataset. Default: the row's.
+        row: with `dataset`, `protocol`, and `depth_min` and `depth_max` or `depth_range`.
     """
     if row.get("protocol"):
-        return load_protocol(os.fspath(row["protocol"]), dataset or row["dataset"])
+        return load_protocol(os.fspath(row["protocol"]), row["dataset"])
     limits = row.get("depth_range") or (row["depth_min"], row["depth_max"])
-    return Protocol(limits, dataset=row.get("dataset", ""))
+    known = json.loads(row["extras"]) if row.get("extras") else {}
+    reading = {name: row[name] for name in ("depth_scale",) if row.get(name) is not None}
+    reading |= {name: bool(value) if name == "mask" else value for name, value in known.items()}
+    return Protocol(limits, reader=reading, dataset=row.get("dataset", ""))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.metrics import METRICS, depth_metrics
 from tr2m_plugin.evaluation.protocols import Protocol
 
@@ -133,3 +137,41 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(PER_IMAGE))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """The content of a metrics.json.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a metrics.json: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(e, dict) and "kind" in e for e in content.values()):
+        raise InputError(f"{path} is not a metrics.json: it should hold methods with their `kind`")
+    return content
+
+
+def merge(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several runs' metrics as one; what has a method's name and is another gets a number behind it."""
+    merged: dict[str, Any] = {}
+    for run in runs:
+        for method, entry in run.items():
+            names = (method if i == 1 else f"{method} ({i})" for i in count(1))
+            name = next(n for n in names if n not in merged or _same(merged[n], entry))
+            merged[name] = {**merged.get(name, {}), **entry}
+    return merged
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    facts = ("model", "weights", "alignment", "about", "version", "size", "seed")
+    both = [name for name in one if name in other and isinstance(one[name], Mapping) and "images" in one[name]]
+    hashes = all(one[name].get("protocol_hash") == other[name].get("protocol_hash") for name in both)
+    return hashes and all(one.get(fact) == other.get(fact) for fact in facts)
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file's."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("_")

@@ -14,6 +14,7 @@ import yaml
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.metrics import HIGHER_IS_BETTER, METRICS
+from tr2m_plugin.evaluation.results import file_name
 
 PAPER: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8"))
 TABLES: dict[str, Any] = PAPER["tables"]
@@ -26,8 +27,8 @@ DESCRIPTIONS = {
 }
 KINDS = {
     "paper": "printed in the paper",
-    "reproduced": "measured here as the paper describes",
-    "fixture": "measured here with miniature models or data, not the paper's",
+    "reproduced": "measured here, on the whole published data by its protocol",
+    "fixture": "measured here on other data, on a part of it, or otherwise",
 }
 HEADINGS = {**PAPER["headings"], "sq_rel": "SqRel ↓", "silog": "silog ↓"}
 METRES = {"m": 1.0, "mm": 0.001}
@@ -123,15 +124,22 @@ def _measured(number: str, metrics: Mapping[str, Any]) -> list[tuple[dict[str, A
         results = {k: v for k, v in members.items() if isinstance(v, Mapping) and "images" in v}
         if results and (description is not None if number == "10" else description in (None, "right")):
             label = " ".join((entry.get("label") or method).split())
-            if (
-                entry.get("uses_ground_truth")
-                and "scaling" in about
-                and "scaling" not in TABLES[number]["columns"].values()
-            ):
+            told = "scaling" in TABLES[number]["columns"].values()
+            if entry.get("uses_ground_truth") and "scaling" in about and not told:
                 label = f"{label}, {about['scaling']}"
-            marks = {"kind": entry["kind"], "uses_ground_truth": entry.get("uses_ground_truth", False), "rank": None}
+            marks = {
+                "kind": _kind(entry, results),
+                "uses_ground_truth": entry.get("uses_ground_truth", False),
+                "rank": None,
+            }
             chosen.append(({**about, **marks, "model": label, "method": label}, results))
     return chosen
+
+
+def _kind(entry: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Of a row: reproduced when all its results are."""
+    kinds = {result.get("kind", entry["kind"]) for result in results.values()}
+    return kinds.pop() if len(kinds) == 1 else "fixture"
 
 
 def _evaluated(facts: Mapping[str, Any], results: Mapping[str, Any]) -> str:
@@ -139,8 +147,12 @@ def _evaluated(facts: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     parts = []
     for name, result in results.items():
         empty = f" ({result['empty']} without valid depth)" if "empty" in result else ""
+        failed = f", {result['failed']} failed" if result.get("failed") else ""
+        images = str(result["images"])
+        if result.get("published", result["images"]) != result["images"]:
+            images = f"{images} of {result['published']}"
         protocol = " ".join(str(result[key]) for key in ("protocol", "protocol_hash") if result.get(key))
-        parts.append(f"{name} {result['images']} images{empty}" + (f", protocol {protocol}" if protocol else ""))
+        parts.append(f"{name} {images} images{empty}{failed}" + (f", protocol {protocol}" if protocol else ""))
     description = DESCRIPTIONS.get(facts.get("description", ""))
     return f"{facts['model']}{f', {description}' if description else ''}: {'; '.join(parts)}."
 
@@ -217,8 +229,9 @@ def dataset_table(dataset: str, metrics: Mapping[str, Any]) -> Table:
         if not (isinstance(result, Mapping) and "images" in result):
             continue
         grey = bool(entry.get("uses_ground_truth"))
-        texts = (" ".join(method.split()), entry.get("alignment") or MISSING, entry["kind"])
-        rows.append(Row((*texts, *(_number(result.get(m)) for m in METRICS)), entry["kind"], grey, True))
+        kind = _kind(entry, {dataset: result})
+        texts = (" ".join(method.split()), entry.get("alignment") or MISSING, kind)
+        rows.append(Row((*texts, *(_number(result.get(m)) for m in METRICS)), kind, grey, True))
         notes.append(_evaluated({"model": method}, {dataset: result}))
         unit = result.get("unit", "m")
     shown = [(i, metric) for i, metric in enumerate(METRICS, len(columns))]
@@ -298,20 +311,20 @@ def to_latex(table: Table) -> str:
 def write_tables(folder: str | Path, metrics: Mapping[str, Any]) -> list[Path]:
     """Writes tables as Markdown and LaTeX; returns the files' paths.
 
-    `table_1.md`, `table_1.tex` and so on are the paper's tables that have a measured row; `table_DATASET` has all
+    `table_1.md`, `table_1.tex` and so on are the paper's tables that have a measured row; `dataset_NAME` has all
     metrics on a dataset.
     """
     folder, written = Path(folder), []
     numbered = {number: build_table(number, metrics) for number in TABLES}
-    tables = {number: table for number, table in numbered.items() if any(row.measured for row in table.rows)}
+    tables = {f"table_{n}": table for n, table in numbered.items() if any(row.measured for row in table.rows)}
     names = [
         name for entry in metrics.values() for name, v in entry.items() if isinstance(v, Mapping) and "images" in v
     ]
-    tables |= {name: dataset_table(name, metrics) for name in dict.fromkeys(names)}
+    tables |= {f"dataset_{file_name(name)}": dataset_table(name, metrics) for name in dict.fromkeys(names)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         for ending, text in {"md": to_markdown(table), "tex": to_latex(table)}.items():
-            path = folder / f"table_{name}.{ending}"
+            path = folder / f"{name}.{ending}"
             path.write_text(text, encoding="utf-8")
             written.append(path)
     return written

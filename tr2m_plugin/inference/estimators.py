@@ -49,11 +49,16 @@ class Returns:
 
     def depth(self, values: np.ndarray, unit: str) -> np.ndarray:
         """Metric numbers as depth in another unit, (h, w) float32; where disparity is not positive, infinity."""
-        factor = {None: 1.0, unit: 1.0}.get(self.unit, 1000.0 if unit == "mm" else 0.001)
-        if self.space == "depth":
-            return values * np.float32(factor)
-        with np.errstate(divide="ignore"):
-            return np.where(values > 0, np.float32(factor) / np.maximum(values, 0), np.inf).astype(np.float32)
+        if self.space == "disparity":
+            with np.errstate(divide="ignore"):
+                values = np.where(values > 0, 1 / np.maximum(values, 0), np.inf).astype(np.float32)
+        return convert(values, self.unit, unit)
+
+
+def convert(depth: np.ndarray, have: str | None, want: str) -> np.ndarray:
+    """Depth in another unit; None has the wanted one already."""
+    factor = {None: 1.0, want: 1.0}.get(have, 1000.0 if want == "mm" else 0.001)
+    return depth if factor == 1 else depth * np.float32(factor)
 
 
 @dataclass
@@ -103,6 +108,10 @@ class Estimator(ABC):
             size: height and width at which a model that takes any size sees the pictures. Default: its own.
         """
 
+    def unit_of(self, text: str) -> str | None:
+        """Unit of a prediction for a scene so described; None for the dataset's."""
+        return None
+
 
 class TR2MEstimator(Estimator):
     """TR2M or RSA: a model folder, or a config with a checkpoint.
@@ -111,13 +120,24 @@ class TR2MEstimator(Estimator):
         model: see `TR2MInferencer`.
         weights: see `TR2MInferencer`.
         device: torch device.
+        returns: metric depth; its unit, None for the dataset's. Default: the unit that the model's training had for
+            scenes so described, as `ModelSpec.unit_of` says.
+
+    Raises:
+        InputError: what it is said to return is no metric depth; or see `TR2MInferencer`.
     """
 
     needs_text = True
 
-    def __init__(self, model: str, weights: str | None, device: str) -> None:
+    def __init__(self, model: str, weights: str | None, device: str, returns: Returns | None = None) -> None:
+        if returns is not None and (returns.space, returns.metric) != ("depth", True):
+            raise InputError(
+                f"{model} returns metric depth, not {'metric' if returns.metric else 'affine-invariant'} "
+                f"{returns.space}"
+            )
         self.inferencer = TR2MInferencer(model, weights, device, show_progress=False)
-        self.returns = Returns("depth", metric=True)
+        self._by_text = returns is None
+        self.returns = returns or Returns("depth", metric=True)
         net = self.inferencer.spec.model["rescale_net"]["type"].rpartition(".")[2]
         factors = net == "RescaleFactors"
         self.facts = Facts(
@@ -137,6 +157,9 @@ class TR2MEstimator(Estimator):
     ) -> list[np.ndarray]:
         samples = self.inferencer.forward(self.inferencer.preprocess(images, texts, size))
         return [sample.pred_depth_map.data[0].float().cpu().numpy() for sample in samples]
+
+    def unit_of(self, text: str) -> str | None:
+        return self.inferencer.spec.unit_of(text) if self._by_text else None
 
 
 class RelativeEstimator(Estimator):
@@ -205,6 +228,8 @@ class MMEngineEstimator(Estimator):
         except InputError as error:
             raise InputError(f"{weights} does not fit {config}: {error}") from error
         self.model = self.model.to(device).eval()
+        if hasattr(self.model, "flip_average"):
+            self.model.flip_average = False  # the protocol decides
         self.returns = returns
         about = {"type": "I → M", "train_params": _millions(self.model)}
         self.facts = Facts(Path(config).stem, _name(config), state_hash(self.model), about)
@@ -248,11 +273,13 @@ def open_estimator(
             lack = "give the weights of a checkpoint too" if Path(name).is_file() else "it does not exist"
             raise InputError(f"{name} is a config: {lack}")
         if "relative_depth" in Config.fromfile(name):
-            return TR2MEstimator(name, weights, device)
+            return TR2MEstimator(name, weights, device, returns)
         return MMEngineEstimator(name, weights, device, returns or Returns("depth", metric=True))
     folder = Path(resolve_pretrained(name))
     if (folder / CONFIG).is_file() and '"format": "tr2m"' in (folder / CONFIG).read_text(encoding="utf-8"):
-        return TR2MEstimator(name, weights, device)
+        return TR2MEstimator(name, weights, device, returns)
+    if weights is not None:
+        raise InputError(f"{name} has weights of its own: --weights is for configs and TR2M's model folders")
     config = load_pretrained("AutoConfig", name)
     known = output_of(config)
     if returns is None and known is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_stored, write_shard
+from tr2m_plugin.datasets.arrays import find_arrays, open_shard, read_array, read_stored, write_shard
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.estimators import Facts, Returns
 
@@ -29,7 +29,7 @@ class PredictionWriter:
         shard_size: predictions per shard. Default: 64.
 
     Attributes:
-        done: sample ids that the folder holds.
+        done: by sample id of what the folder holds, the stamp that it was written with.
 
     Raises:
         InputError: the folder holds predictions of another model or of other settings.
@@ -42,18 +42,30 @@ class PredictionWriter:
         header = {"returns": asdict(returns), "facts": facts.as_dict(), "settings": dict(settings)}
         path = folder / HEADER
         if path.is_file():
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = _read_header(path)
             differing = sorted(name for name in header if found.get(name) != json.loads(json.dumps(header[name])))
             if differing:
                 raise InputError(f"{folder} holds predictions with other {', '.join(differing)}: give another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
-        self.done = set(find_arrays(folder))
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+        self.done: dict[str, str] = {}
+        for shard in sorted(folder.glob("*.safetensors")):
+            self.done |= json.loads((open_shard(shard).metadata() or {}).get("stamps", "{}"))
         self._waiting: dict[str, np.ndarray] = {}
+        self._stamps: dict[str, str] = {}
 
-    def add(self, sample_id: str, values: np.ndarray) -> None:
-        """Takes a prediction, (h, w); a full shard is written at once."""
+    def add(self, sample_id: str, values: np.ndarray, stamp: str = "") -> None:
+        """Takes a prediction, (h, w); a full shard is written at once.
+
+        Args:
+            sample_id: of the picture.
+            values: what the model says of it; a later one takes the place of an earlier one.
+            stamp: differs when the prediction would. Default: none.
+        """
         self._waiting[sample_id] = values.astype(np.float32)
+        self._stamps[sample_id] = stamp
         if len(self._waiting) >= self.shard_size:
             self.flush()
 
@@ -61,11 +73,18 @@ class PredictionWriter:
         """Writes what is waiting."""
         if self._waiting:
             number = len(list(self.folder.glob("*.safetensors")))
-            while (self.folder / f"{number:05d}-{os.getpid()}.safetensors").exists():
-                number += 1
-            write_shard(self.folder / f"{number:05d}-{os.getpid()}.safetensors", self._waiting)
-            self.done |= set(self._waiting)
-            self._waiting = {}
+            target = self.folder / f"{number:05d}-{os.getpid()}.safetensors"
+            write_shard(target, self._waiting, {"stamps": json.dumps(self._stamps)})
+            self.done |= self._stamps
+            self._waiting, self._stamps = {}, {}
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: dict(found[name]) for name in ("returns", "facts", "settings")}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(f"{path} does not describe predictions ({error!r}): remove its folder") from error
 
 
 class StoredPredictions:
@@ -95,7 +114,9 @@ class StoredPredictions:
         header = folder / HEADER
         self._shards: dict[str, str] | None = None
         if header.is_file():
-            found = json.loads(header.read_text(encoding="utf-8"))
+            if returns is not None:
+                raise InputError(f"{folder} says itself what its numbers mean: leave out --returns and --unit")
+            found = _read_header(header)
             self.returns, self.facts = Returns(**found["returns"]), Facts(**found["facts"])
             self.settings = found["settings"]
             self._shards = find_arrays(folder)
@@ -108,14 +129,18 @@ class StoredPredictions:
             self.facts = Facts(label or folder.name, label or folder.name, "")
 
     def check(self, samples: Iterable[str]) -> None:
-        """Raises an InputError that counts the missing predictions and names the first."""
+        """Raises an InputError that counts missing predictions and names the first, or where PNG files lack a scale."""
         wanted = list(samples)
-        missing = [sample for sample in wanted if self._source(sample) is None]
+        sources = [self._source(sample) for sample in wanted]
+        missing = [sample for sample, source in zip(wanted, sources, strict=True) if source is None]
         if missing:
             form = "" if self._shards is not None else ".npy or .png"
             raise InputError(
                 f"{self.folder} lacks {len(missing)} of {len(wanted)} predictions, such as {missing[0]}{form}"
             )
+        whole = next((source for source in sources if source is not None and source.endswith(".png")), None)
+        if self.scale is None and whole is not None:
+            raise InputError(f"{whole} has whole numbers: give the factor to the unit as --png-scale")
 
     def __getitem__(self, sample: str) -> np.ndarray:
         """The numbers of a prediction, (h, w) float32.

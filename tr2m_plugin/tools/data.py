@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
 
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.datasets.rgbd_folder import RGBDFolder
+from tr2m_plugin.datasets.tables import check_unique
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, protocol_of
+from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, name_protocol, protocol_of
 
 FOLDER = "RGBDFolder"
+Found = TypeVar("Found")
+READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled")
+"""Options of readers that change what is read, and so belong to the protocol."""
 
 
 def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[dict[str, Any]]:
@@ -36,12 +41,15 @@ def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[d
             return RGBDFolder(**options).index()
         if kind not in READERS:
             raise InputError(f"type must be one of {', '.join((*READERS, FOLDER))}, not {kind!r}")
-        rules = load_protocol(protocol, kind)
-        rows = reader_of(kind)(**{**rules.reader, **options}).index()
+        reader, rules = reader_of(kind), load_protocol(protocol, kind)
+        rows = reader(**{**rules.reader, **options}).index()
     except TypeError as error:
         raise InputError(f"{kind}: {error}") from error
+    usual = {name: rules.reader.get(name, found.default) for name, found in reader.__dataclass_fields__.items()}
+    changes = {name: options[name] for name in READING if name in options and options[name] != usual[name]}
+    named = name_protocol(protocol, {"reader": changes} if changes else {})
     low, high = rules.depth_range
-    return [{**row, "protocol": protocol, "depth_min": low, "depth_max": high} for row in rows]
+    return [{**row, "protocol": named, "depth_min": low, "depth_max": high} for row in rows]
 
 
 def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]]:
@@ -61,11 +69,15 @@ def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]
             content = content["profiles"][profile]["index"]["datasets"]
         if isinstance(content, Mapping):
             return {name: name_entry(name, value) for name, value in content.items()}
-        return {entry.get("name") or entry["type"]: dict(entry) for entry in content}
+        named = [(entry.get("name") or entry["type"], dict(entry)) for entry in content]
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: it says where the datasets are (see the README)") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         raise InputError(f"{path} holds no dataset entries ({type(error).__name__}: {error})") from error
+    twice = sorted(name for name, times in Counter(name for name, _ in named).items() if times > 1)
+    if twice:
+        raise InputError(f"{path} lists {', '.join(twice)} twice: give the entries a `name` each")
+    return {name: {k: v for k, v in entry.items() if k != "name" or entry["type"] == FOLDER} for name, entry in named}
 
 
 def name_entry(name: str, value: str | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -112,12 +124,14 @@ class Dataset:
         name: as results call it.
         rows: of its test split.
         protocol: by which it is measured.
-        failed: why images could not be read or predicted, by sample id.
+        published: how many pictures it is published with; None for a folder of one's own.
+        failed: why pictures or their truth could not be read, by sample id.
     """
 
     name: str
     rows: list[dict[str, Any]]
     protocol: Protocol
+    published: int | None = None
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -126,18 +140,25 @@ class Dataset:
         return self.rows[0]["unit"]
 
     @property
+    def kind(self) -> str:
+        """Of its results: reproduced when a published dataset is whole and its protocol unchanged, else a fixture."""
+        whole = self.published is not None and len(self.rows) >= self.published
+        return "reproduced" if whole and not self.protocol.name.endswith("*") else "fixture"
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What its results say of it."""
         facts = {"unit": self.unit, "protocol": self.protocol.name, "protocol_hash": self.protocol.hash}
-        return {**facts, "failed": len(self.failed)} if self.failed else facts
+        return {**facts, "published": self.published} if self.published is not None else facts
 
-    def attempt(self, row: Mapping[str, Any], read: Callable[[], np.ndarray]) -> np.ndarray | None:
-        """What a function reads for a row; None where it cannot, which is noted in `failed`."""
-        try:
-            return read()
-        except InputError as error:
-            self.failed[row["sample_id"]] = str(error)
-            return None
+
+def attempt(read: Callable[[], Found], sample: str, failed: dict[str, str]) -> Found | None:
+    """What a function reads; None where it cannot, and then why in `failed`."""
+    try:
+        return read()
+    except InputError as error:
+        failed[sample] = str(error)
+        return None
 
 
 def open_datasets(
@@ -155,21 +176,25 @@ def open_datasets(
         limit: the most images of a dataset, evenly spaced. Default: all.
 
     Raises:
-        InputError: see `index_dataset`; or a dataset has no test split, or pictures without depth.
+        InputError: see `index_dataset`; or a dataset has no test split, pictures without depth, or one twice.
     """
+    reading, rest = changes.get("reader", {}), {name: value for name, value in changes.items() if name != "reader"}
+    if not isinstance(reading, Mapping):
+        raise InputError(f"reader takes options by name, such as reader.crop=kb, not {reading!r}")
     opened = []
     for name, entry in entries.items():
-        splits = {} if entry["type"] == FOLDER else {"splits": ["test"]}
-        options = {**splits, **entry}
-        if entry["type"] != FOLDER:
-            reading = changes.get("reader", {})
-            options = {"type": entry["type"], **reading, **{k: v for k, v in options.items() if k != "type"}}
-        rows = [row for row in index_dataset(options, protocol) if row["split"] == "test"]
+        folder = entry["type"] == FOLDER
+        if folder and reading:
+            raise InputError(f"{name} is a folder of one's own: its entry says how it is read, not --set reader")
+        rows = index_dataset({**({} if folder else {"splits": ["test"]}), **entry, **reading}, protocol)
+        rows = [row for row in rows if row["split"] == "test"]
         if not rows:
             raise InputError(f"{name} has no picture in the split test")
         if any(row["depth"] is None for row in rows):
             raise InputError(f"{name} has pictures without depth, which nothing can be measured on")
+        check_unique(rows, name)
         if limit is not None and len(rows) > limit:
             rows = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, limit)]
-        opened.append(Dataset(rows[0]["dataset"], rows, protocol_of(rows[0]).changed(changes)))
+        published = None if folder else reader_of(entry["type"]).counts.get("test")
+        opened.append(Dataset(name, rows, protocol_of(rows[0]).changed(rest), published))
     return opened

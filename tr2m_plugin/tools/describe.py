@@ -43,14 +43,17 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
     """Options as NAME=VALUE, values as in YAML.
 
     Raises:
-        InputError: one has no equals sign.
+        InputError: one has no equals sign, or its value is not YAML.
     """
     options = {}
     for option in given:
         name, mark, value = option.partition("=")
         if not mark:
             raise InputError(f"options are NAME=VALUE, not {option!r}")
-        options[name] = yaml.safe_load(value)
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"{option!r} is not a value: {str(error).splitlines()[0]}") from error
     return options
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from tr2m_plugin import __version__
@@ -20,12 +18,23 @@ from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.tables import ERRORS, sample_key, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.alignment import Alignment
-from tr2m_plugin.evaluation.results import PER_IMAGE, measure, pick_examples, summarize, write_csv, write_summary
+from tr2m_plugin.evaluation.metrics import METRICS
+from tr2m_plugin.evaluation.results import (
+    PER_IMAGE,
+    file_name,
+    measure,
+    merge,
+    pick_examples,
+    summarize,
+    write_csv,
+    write_summary,
+)
 from tr2m_plugin.evaluation.tables import write_tables
-from tr2m_plugin.inference.estimators import Estimator, Returns
+from tr2m_plugin.inference.estimators import Estimator
 from tr2m_plugin.inference.predictions import PredictionWriter, StoredPredictions
-from tr2m_plugin.tools.data import Dataset
-from tr2m_plugin.tools.texts import DESCRIPTIONS, choose_texts, find_texts
+from tr2m_plugin.tools.data import Dataset, attempt
+from tr2m_plugin.tools.predict import Job, Options, Row, predict
+from tr2m_plugin.tools.texts import choose_texts, find_texts
 from tr2m_plugin.visualization.errors import Example, draw_errors
 
 SCALINGS = {
@@ -40,84 +49,8 @@ SCALINGS = {
 SHOWN = 4
 """The most methods beside each other in a picture."""
 
-Row = dict[str, Any]
 Source = Callable[[Sequence[Row]], Iterator[tuple[Row, np.ndarray]]]
 """Gives a model's numbers for rows; rows without come not at all."""
-
-
-@dataclass
-class Options:
-    """How models are run and measured.
-
-    Attributes:
-        alignments: names of `ALIGNMENTS`; a metric model is measured without any too.
-        descriptions: which sentences a model that takes them gets: names of `DESCRIPTIONS`.
-        tables: see `find_texts`.
-        text: see `find_texts`.
-        wrong_text: see `choose_texts`.
-        seed: of wrong descriptions.
-        size: `protocol`, `model`, or height and width at which models that take any size see the pictures.
-        kind: of the numbers: reproduced or fixture.
-        save: whether predictions are kept as shards; those for a fit over a dataset always are.
-        part: (k, n): every n-th image from the k-th on is predicted into shards, and nothing measured.
-        batch_size: pictures at a time.
-        workers: processes that read pictures.
-        pictures: whether error maps are drawn.
-    """
-
-    alignments: Sequence[str] = ()
-    descriptions: Sequence[str] = ("right",)
-    tables: Sequence[Path] = ()
-    text: str | None = None
-    wrong_text: str | None = None
-    seed: int = 0
-    size: str | tuple[int, int] = "protocol"
-    kind: str = "reproduced"
-    save: bool = False
-    part: tuple[int, int] | None = None
-    batch_size: int = 4
-    workers: int = 0
-    pictures: bool = True
-
-
-class _Pictures:
-    """Rows with their pictures, read in the loader's processes; an unreadable one comes as what is wrong with it."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, number: int) -> tuple[Row, np.ndarray | str]:
-        row = self.rows[number]
-        try:
-            return row, load_picture(row)
-        except InputError as error:
-            return row, str(error)
-
-
-def predict(
-    estimator: Estimator, data: Dataset, texts: Mapping[str, str | None], rows: Sequence[Row], options: Options
-) -> Iterator[tuple[Row, np.ndarray]]:
-    """Rows with the model's numbers, (h, w), a batch in memory at a time.
-
-    A picture that cannot be read goes into `data.failed`.
-    """
-    size: Any = {"protocol": data.protocol.input_size, "model": None}.get(str(options.size), options.size)
-    loader: Any = DataLoader(_Pictures(rows), options.batch_size, num_workers=options.workers, collate_fn=list)  # type: ignore[arg-type]
-    for batch in loader:
-        data.failed.update({row["sample_id"]: found for row, found in batch if isinstance(found, str)})
-        good = [(row, found) for row, found in batch if not isinstance(found, str)]
-        if not good:
-            continue
-        images = [image for _, image in good]
-        sentences = [texts[sample_key(row)] or "" for row, _ in good] if estimator.needs_text else []
-        outputs = estimator.predict(images, sentences, size)
-        if data.protocol.flip_average:
-            mirrored = estimator.predict([image[:, ::-1].copy() for image in images], sentences, size)
-            outputs = [(a + b[:, ::-1]) / 2 for a, b in zip(outputs, mirrored, strict=True)]
-        yield from zip((row for row, _ in good), outputs, strict=True)
 
 
 def methods_of(label: str, metric: bool, alignments: Sequence[str]) -> dict[str, str | None]:
@@ -126,8 +59,6 @@ def methods_of(label: str, metric: bool, alignments: Sequence[str]) -> dict[str,
     Raises:
         InputError: there is none.
     """
-    for kind in alignments:
-        Alignment(kind, "depth")
     methods: dict[str, str | None] = {label: None} if metric else {}
     methods |= {f"{label} {SCALINGS[kind].lower()}": kind for kind in alignments}
     if not methods:
@@ -140,14 +71,23 @@ class Evaluation:
 
     Args:
         datasets: to evaluate on.
-        out: folder to write.
+        out: folder to write, made at once.
         options: how.
+
+    Raises:
+        InputError: the folder cannot be made.
     """
 
     def __init__(self, datasets: Sequence[Dataset], out: Path, options: Options) -> None:
         self.datasets, self.out, self.options = datasets, out, options
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{out} cannot be made a folder: {error}") from error
         self.rows: list[Row] = []
         self.methods: dict[str, dict[str, Any]] = {}
+        self.failed: dict[tuple[str, str], dict[str, str]] = {}
+        self._labels: set[str] = set()
         self._picks: dict[str, dict[str, Row]] = {}
         self._depths: dict[tuple[str, str], dict[str, np.ndarray]] = {}
         self._texts: dict[str, dict[str, str | None]] | None = None
@@ -159,83 +99,99 @@ class Evaluation:
             InputError: descriptions are missing, or nothing says how to align the model.
         """
         options = self.options
-        methods_of(estimator.facts.label, estimator.returns.metric, options.alignments)
+        if options.part is None:
+            methods_of(estimator.facts.label, estimator.returns.metric, options.alignments)
+        label = self._new_label(estimator.facts.label)
         if not estimator.needs_text:
             for data in self.datasets:
-                self._run(estimator, data, {}, None)
+                self._run(estimator, data, label, None)
             return
         if self._texts is None:
             right = find_texts(self.datasets, options.tables, options.text)
             self._texts = choose_texts(self.datasets, right, options.seed, options.wrong_text)
-        unknown = sorted(set(options.descriptions) - set(DESCRIPTIONS))
-        if unknown:
-            raise InputError(f"descriptions are {', '.join(DESCRIPTIONS)}, not {', '.join(unknown)}")
-        for description in options.descriptions:
+        for description in dict.fromkeys(options.descriptions):
+            if not any(self._texts[description].values()):
+                what = description.replace("_", " ")
+                raise InputError(f"no picture has a sentence of the kind {what}: give one with --wrong-text")
             for data in self.datasets:
-                self._run(estimator, data, self._texts[description], description)
+                self._run(estimator, data, label, description)
 
-    def add_predictions(self, predictions: StoredPredictions, data: Dataset) -> None:
-        """Measures what is on disk.
+    def add_predictions(self, predictions: Sequence[tuple[StoredPredictions, Dataset]]) -> None:
+        """Measures one program's predictions on disk, for each of some datasets.
 
         Raises:
-            InputError: predictions of some images are missing, or nothing says how to align them.
+            InputError: predictions of some images are missing or were made of other inputs than the protocol's, or
+                nothing says how to align them.
         """
-        predictions.check(row["sample_id"] for row in data.rows)
-        facts = predictions.facts
-        whole = {"model": facts.model, "weights": facts.weights, "about": facts.about}
-        self._measure(_reading(predictions, data), data, data.rows, facts.label, predictions.returns, whole)
+        for stored, data in predictions:
+            stored.check(row["sample_id"] for row in data.rows)
+            made = stored.settings.get("input")
+            if made is not None and made != data.protocol.input_hash:
+                raise InputError(
+                    f"{stored.folder} was predicted from other inputs (size, crop or mirror image) than the protocol "
+                    f"{data.protocol.name} of {data.name} has: measure it by the protocol it was made for"
+                )
+        label = self._new_label(predictions[0][0].facts.label)
+        for stored, data in predictions:
+            facts = {"model": stored.facts.model, "weights": stored.facts.weights, "about": stored.facts.about}
+            facts |= {"size": stored.settings.get("size"), "seed": None}
+            job = Job(data, data.rows, label, stored.returns, facts)
+            self._measure(job, _reading(stored, job))
 
-    def _run(
-        self, estimator: Estimator, data: Dataset, texts: Mapping[str, str | None], description: str | None
-    ) -> None:
+    def _new_label(self, label: str) -> str:
+        names = (label if number == 1 else f"{label} ({number})" for number in count(1))
+        self._labels.add(chosen := next(name for name in names if name not in self._labels))
+        return chosen
+
+    def _run(self, estimator: Estimator, data: Dataset, label: str, description: str | None) -> None:
         options, facts = self.options, estimator.facts
-        wrong = {"wrong_scene": ", another scene's description", "wrong_domain": ", another domain's description"}
-        label = facts.label + wrong.get(description or "", "")
+        rows, texts = data.rows, {}
+        if description is not None and self._texts is not None:
+            given, right = self._texts[description], self._texts["right"]
+            texts = {key: (given[key] or "", right[key] or "") for key in map(sample_key, rows)}
+            rows = [row for row in rows if given[sample_key(row)] is not None]  # not every picture has a wrong one
         about = {**facts.about, **({"description": description} if description else {})}
-        whole = {"model": facts.model, "weights": facts.weights, "about": about}
+        made = {"size": options.size, "seed": options.seed if description else None}
+        whole = {"model": facts.model, "weights": facts.weights, "about": about, **made}
+        wrong = {"wrong_scene": ", another scene's description", "wrong_domain": ", another domain's description"}
+        job = Job(data, rows, label + wrong.get(description or "", ""), estimator.returns, whole)
 
         def source(rows: Sequence[Row]) -> Iterator[tuple[Row, np.ndarray]]:
-            return predict(estimator, data, texts, rows, options)
+            return predict(estimator, job, rows, texts, options)
 
-        rows = data.rows
-        if estimator.needs_text:  # not every picture has a wrong sentence
-            rows = [row for row in rows if texts[sample_key(row)] is not None]
         over_dataset = any(Alignment(kind, "depth").over_dataset for kind in options.alignments)
         if not (options.save or options.part or over_dataset):
-            self._measure(source, data, rows, label, estimator.returns, whole)
+            self._measure(job, source)
             return
-        folder = self.out / "predictions" / _file_name(label) / data.name
-        settings = {"protocol": data.protocol.hash, "size": options.size, "description": description}
-        writer = PredictionWriter(folder, estimator.returns, facts, {**settings, "seed": options.seed})
+        folder = self.out / "predictions" / file_name(job.label) / file_name(data.name)
+        settings = {"input": data.protocol.input_hash, "size": options.size}
+        writer = PredictionWriter(folder, estimator.returns, facts, settings)
+        stamps = {row["sample_id"]: _stamp(row, texts.get(sample_key(row), ("", ""))) for row in rows}
         part = slice(None) if options.part is None else slice(options.part[0] - 1, None, options.part[1])
-        missing = [row for row in rows[part] if row["sample_id"] not in writer.done]
+        missing = [row for row in rows[part] if writer.done.get(row["sample_id"]) != stamps[row["sample_id"]]]
         bar = tqdm(source(missing), total=len(missing), desc=f"{data.name}, predict", unit="picture", mininterval=1)
-        for row, values in bar:
-            writer.add(row["sample_id"], values)
-        writer.flush()
+        try:
+            for row, values in bar:
+                writer.add(row["sample_id"], values, stamps[row["sample_id"]])
+        finally:
+            writer.flush()
         if options.part is None:
-            self._measure(_reading(StoredPredictions(folder), data), data, rows, label, estimator.returns, whole)
+            self._measure(job, _reading(StoredPredictions(folder), job))
 
-    def _measure(
-        self,
-        source: Source,
-        data: Dataset,
-        rows: Sequence[Row],
-        label: str,
-        returns: Returns,
-        facts: Mapping[str, Any],
-    ) -> None:
-        methods = methods_of(label, returns.metric, self.options.alignments)
+    def _measure(self, job: Job, source: Source) -> None:
+        data, returns = job.data, job.returns
+        methods = methods_of(job.label, returns.metric, self.options.alignments)
         aligned = {kind: Alignment(kind, returns.space) for kind in methods.values() if kind}
         for method, kind in methods.items():
-            about = {**facts["about"], **({"scaling": SCALINGS[kind]} if kind else {})}
-            entry = {"kind": self.options.kind, "uses_ground_truth": kind is not None, "label": label}
-            self.methods[method] = {**entry, **facts, "about": about, "alignment": kind, "version": __version__}
+            about = {**job.facts["about"], **({"scaling": SCALINGS[kind]} if kind else {})}
+            entry = {"uses_ground_truth": kind is not None, "label": job.label}
+            self.methods[method] = {**entry, **job.facts, "about": about, "alignment": kind, "version": __version__}
+            self.failed[method, data.name] = job.failed
 
         def compared(rows: Sequence[Row], what: str) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
-            there = [row for row in rows if row["sample_id"] not in data.failed]
+            there = job.left(rows)
             for row, values in tqdm(source(there), total=len(there), desc=what, unit="picture", mininterval=1):
-                truth = data.attempt(row, partial(load_depth, row))
+                truth = attempt(partial(load_depth, row), row["sample_id"], data.failed)
                 if truth is not None:
                     yield row, values, truth
 
@@ -246,113 +202,117 @@ class Evaluation:
 
         over_dataset = [alignment for alignment in aligned.values() if alignment.over_dataset]
         if over_dataset:
-            for _, values, truth in compared(rows, f"{data.name}, fit"):
+            for _, values, truth in compared(job.rows, f"{data.name}, fit"):
                 for alignment in over_dataset:
                     alignment.add(data.protocol.at_size_of(values, truth), truth, data.protocol.valid(truth))
         start = len(self.rows)
-        for row, values, truth in compared(rows, f"{data.name}, {label}"):
+        for row, values, truth in compared(job.rows, f"{data.name}, {job.label}"):
+            named = {"dataset": data.name, "sample_id": row["sample_id"]}
             self.rows += [
-                measure(m, row, depth(values, truth, kind), truth, data.protocol) for m, kind in methods.items()
+                measure(method, named, depth(values, truth, kind), truth, data.protocol)
+                for method, kind in methods.items()
             ]
         if self.options.pictures:
-            self._remember(self.rows[start:], data, methods, compared, depth)
+            picked = self._pick(data, job, self.rows[start:], next(iter(methods)))
+            for row, values, truth in compared(picked, f"{data.name}, examples"):
+                for method, kind in methods.items():
+                    found = data.protocol.clamped(data.protocol.at_size_of(depth(values, truth, kind), truth))
+                    self._depths.setdefault((data.name, row["sample_id"]), {})[method] = found
 
-    def _remember(
-        self,
-        measured: Sequence[Row],
-        data: Dataset,
-        methods: Mapping[str, str | None],
-        compared: Callable[[Sequence[Row], str], Iterator[tuple[Row, np.ndarray, np.ndarray]]],
-        depth: Callable[[np.ndarray, np.ndarray, str | None], np.ndarray],
-    ) -> None:
-        """Keeps depth of the images that are shown: best, median and worst of the first method."""
+    def _pick(self, data: Dataset, job: Job, measured: Sequence[Row], method: str) -> list[Row]:
+        """The rows of the images that are shown, best, median and worst of the first method, which a job has."""
+        by_id = {row["sample_id"]: row for row in data.rows}
         if data.name not in self._picks:
-            first = pick_examples(measured, next(iter(methods)))
+            first = pick_examples(measured, method)
             if data.name not in first:
-                return
-            by_id = {row["sample_id"]: row for row in data.rows}
+                return []
             self._picks[data.name] = {rank: by_id[row["sample_id"]] for rank, row in first[data.name].items()}
+        known = {row["sample_id"] for row in job.rows}
         shown = {row["sample_id"]: row for row in self._picks[data.name].values()}
-        for row, values, truth in compared(list(shown.values()), f"{data.name}, examples"):
-            for method, kind in methods.items():
-                found = data.protocol.clamped(data.protocol.at_size_of(depth(values, truth, kind), truth))
-                self._depths.setdefault((data.name, row["sample_id"]), {})[method] = found
+        return [row for sample, row in shown.items() if sample in known]
 
-    def write(self, also: Sequence[Path] = ()) -> dict[str, Any]:
+    def write(self, also: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Writes numbers, tables, pictures and the list of failures; returns the content of metrics.json.
 
         Args:
-            also: metrics.json files of other runs, whose rows the tables show too. Default: none.
+            also: what other runs wrote, whose rows the tables show too. Default: none.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
-        metrics = summarize(self.rows, self.methods, {data.name: data.facts for data in self.datasets})
+        metrics = self._summary()
         (self.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         write_table(self.out / "per_image.parquet", PER_IMAGE, self.rows)
         write_csv(self.out / "per_image.csv", self.rows)
         write_summary(self.out / "summary.csv", metrics)
         errors = [
-            {"dataset": data.name, "sample_id": sample, "reason": reason}
-            for data in self.datasets
-            for sample, reason in data.failed.items()
+            {"dataset": name, "sample_id": sample, "reason": reason, "method": method}
+            for method, name, failed in self._failures()
+            for sample, reason in failed.items()
         ]
+        (self.out / "errors.parquet").unlink(missing_ok=True)
         if errors:
-            write_table(self.out / "errors.parquet", ERRORS, errors)
-        write_tables(self.out, merge([*map(read_metrics, also), metrics]))
+            write_table(self.out / "errors.parquet", {**ERRORS, "method": "string"}, errors)
+        write_tables(self.out, merge([*also, metrics]))
         for data in self.datasets:
             if data.name in self._picks:
                 self._draw(data)
         return metrics
 
+    def failures(self) -> list[tuple[str, str, str]]:
+        """Dataset, sample id and reason of every picture that could not be read or predicted."""
+        found = {(name, sample): reason for _, name, failed in self._failures() for sample, reason in failed.items()}
+        return [(name, sample, reason) for (name, sample), reason in found.items()]
+
+    def _failures(self) -> Iterator[tuple[str | None, str, dict[str, str]]]:
+        """Failures by method and dataset; those of pictures and truth concern every method, None."""
+        yield from ((None, data.name, data.failed) for data in self.datasets)
+        yield from ((method, name, failed) for (method, name), failed in self.failed.items())
+
+    def _summary(self) -> dict[str, Any]:
+        facts = {data.name: data.facts for data in self.datasets}
+        metrics = summarize(self.rows, self.methods, facts)
+        kinds = {data.name: self.options.kind or data.kind for data in self.datasets}
+        unreadable = {data.name: data.failed for data in self.datasets}
+        for method, entry in self.methods.items():
+            found = metrics.setdefault(method, dict(entry))
+            for (name, dataset), failed in self.failed.items():
+                if name != method:
+                    continue
+                lost = {**unreadable[dataset], **failed}
+                values = found.setdefault(
+                    dataset, {**dict.fromkeys(METRICS), "images": 0, "empty": 0, **facts[dataset]}
+                )
+                values |= {"kind": kinds[dataset], **({"failed": len(lost)} if lost else {})}
+            own = {kinds[dataset] for name, dataset in self.failed if name == method}
+            found["kind"] = "reproduced" if own == {"reproduced"} else "fixture"
+        return metrics
+
     def _draw(self, data: Dataset) -> None:
         values = {(r["method"], r["sample_id"]): r["abs_rel"] for r in self.rows if r["dataset"] == data.name}
+        first = list(dict.fromkeys(method for found in self._depths.values() for method in found))[:SHOWN]
         examples = []
         for rank, row in self._picks[data.name].items():
             truth, sample = load_depth(row), row["sample_id"]
-            depths = dict(list(self._depths[data.name, sample].items())[:SHOWN])
-            numbers = {method: values[method, sample] for method in depths}
+            found = self._depths.get((data.name, sample), {})
+            depths = {method: found.get(method, np.zeros_like(truth)) for method in first}
+            numbers = {method: values.get((method, sample)) for method in first}
             counted = np.where(data.protocol.valid(truth), truth, 0)
             examples.append(Example(f"{rank}\n{sample}", load_picture(row), counted, depths, numbers))
         title = f"{data.name}, protocol {data.protocol.name}"
-        draw_errors(self.out / f"errors_{_file_name(data.name)}.png", examples, data.unit, title)
+        draw_errors(self.out / f"errors_{file_name(data.name)}.png", examples, data.unit, title)
 
 
-def _reading(predictions: StoredPredictions, data: Dataset) -> Source:
+def _stamp(row: Row, texts: tuple[str, str]) -> str:
+    """Changes with what a picture's prediction depends on, besides the model and the settings."""
+    path = Path(row["image"].partition("#")[0])
+    stat = [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
+    kept = [row["image"], row["extras"], stat, texts]
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:12]
+
+
+def _reading(predictions: StoredPredictions, job: Job) -> Source:
     def source(rows: Sequence[Row]) -> Iterator[tuple[Row, np.ndarray]]:
         for row in rows:
-            values = data.attempt(row, partial(predictions.__getitem__, row["sample_id"]))
+            values = attempt(partial(predictions.__getitem__, row["sample_id"]), row["sample_id"], job.failed)
             if values is not None:
                 yield row, values
 
     return source
-
-
-def read_metrics(path: Path) -> dict[str, Any]:
-    """The content of a metrics.json.
-
-    Raises:
-        InputError: the file is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a metrics.json: {error}") from error
-
-
-def merge(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Several runs' metrics as one; what has a method's name and is another gets a number behind it."""
-    merged: dict[str, Any] = {}
-    for run in runs:
-        for method, entry in run.items():
-            names = (method if i == 1 else f"{method} ({i})" for i in count(1))
-            name = next(n for n in names if n not in merged or _same(merged[n], entry))
-            merged[name] = {**merged.get(name, {}), **entry}
-    return merged
-
-
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    facts = ("kind", "model", "weights", "alignment", "about", "version")
-    return all(one.get(fact) == other.get(fact) for fact in facts)
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).strip("_")

@@ -24,8 +24,8 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
 
     Args:
         datasets: whose pictures.
-        tables: Parquet files of descriptions, or RSA's folder `text`; of several, the last counts. The protocol says of
-            which source the first sentence is taken. Default: none.
+        tables: Parquet files of descriptions, or RSA's folder `text`; of several, the first that has a picture's. The
+            protocol says of which source the first sentence is taken. Default: none.
         text: for pictures without one. Default: the colon templates for C3VD and SimCol3D, none for others.
 
     Raises:
@@ -33,18 +33,9 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
     """
     wanted = {sample_key(row): (row, data) for data in datasets for row in data.rows}
     texts: dict[str, str] = {}
-    sources: dict[str, str | None] = {}
     for path in tables:
-        if path.is_dir():
-            texts |= _rsa_texts(path, [row for row, _ in wanted.values()])
-            continue
-        for line in read_table(path, ("dataset", "sample_id", "source", "text")):
-            key = sample_key(line)
-            if key not in wanted:
-                continue
-            source = wanted[key][1].protocol.description
-            if key not in texts or (line["source"] == source != sources.get(key)):
-                texts[key], sources[key] = line["text"], line["source"]
+        found = _rsa_texts(path, wanted) if path.is_dir() else _table_texts(path, wanted)
+        texts = {**found, **texts}
     for key, (row, _) in wanted.items():
         if key not in texts and text:
             texts[key] = text
@@ -59,10 +50,35 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
     return texts
 
 
-def _rsa_texts(folder: Path, rows: Sequence[Row]) -> dict[str, str]:
+def rsa_file(folder: Path, row: Mapping[str, Any]) -> Path:
+    """Where RSA's folder `text` has the sentences of a picture."""
     base = folder / TEXTS if (folder / TEXTS).is_dir() else folder
-    files = {sample_key(row): base / row["dataset"] / row["split"] / f"{row['sample_id']}.txt" for row in rows}
-    return {key: read_lines(path)[0] for key, path in files.items() if path.is_file()}
+    return base / row["dataset"] / row["split"] / f"{row['sample_id']}.txt"
+
+
+def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+    found = {}
+    for key, (row, _) in wanted.items():
+        path = rsa_file(folder, row)
+        if path.is_file():
+            lines = read_lines(path)
+            if not lines or not lines[0].strip():
+                raise InputError(f"{path} has no sentence in its first line")
+            found[key] = lines[0]
+    return found
+
+
+def _table_texts(path: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for line in read_table(path, ("dataset", "sample_id", "source", "text")):
+        key = sample_key(line)
+        if key not in wanted:
+            continue
+        source = wanted[key][1].protocol.description
+        if key not in found or (line["source"] == source != sources[key]):
+            found[key], sources[key] = line["text"], line["source"]
+    return found
 
 
 def choose_texts(
@@ -79,7 +95,7 @@ def choose_texts(
     Returns:
         None for a picture that has no wrong sentence.
     """
-    rows = [row for data in datasets for row in data.rows]
+    rows = list({sample_key(row): row for data in datasets for row in data.rows}.values())
     keys = [sample_key(row) for row in rows]
     wrong = wrong_texts([{**row, "texts": [texts[key]]} for row, key in zip(rows, keys, strict=True)], seed)
 

@@ -17,9 +17,10 @@ from tr2m_plugin.datasets.readers import load_depth, load_picture, reader_of
 from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.tables import read_table, sample_key
 from tr2m_plugin.description import ColonTemplate
-from tr2m_plugin.description.rsa import TEXTS, read_lines, rsa_line
+from tr2m_plugin.description.rsa import read_lines, rsa_line
 from tr2m_plugin.errors import InputError, MissingExtraError
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol
+from tr2m_plugin.tools.texts import rsa_file
 from tr2m_plugin.visualization.sample import draw_sample
 
 FAULT = "fault: "
@@ -259,8 +260,7 @@ def find_sentences(row: Mapping[str, Any], tables: Sequence[Path] = ()) -> list[
     found: list[tuple[str, str]] = []
     for path in tables:
         if path.is_dir():
-            base = path / TEXTS if (path / TEXTS).is_dir() else path
-            file = base / row["dataset"] / row["split"] / f"{row['sample_id']}.txt"
+            file = rsa_file(path, row)
             lines = read_lines(file) if file.is_file() else []
             found += [(f"rsa, {rsa_line(number)['model']}", text) for number, text in enumerate(lines)]
         else:

@@ -25,14 +25,14 @@ class Example:
         picture: (H, W, 3) uint8 RGB.
         truth: true depth that counts, (H, W), 0 = nothing.
         depths: predicted depth by method, at the truth's size.
-        abs_rel: AbsRel by method.
+        abs_rel: AbsRel by method; None where it was not measured.
     """
 
     title: str
     picture: np.ndarray
     truth: np.ndarray
     depths: Mapping[str, np.ndarray]
-    abs_rel: Mapping[str, float]
+    abs_rel: Mapping[str, float | None]
 
 
 def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, worst: float = 0.5) -> None:
@@ -60,7 +60,8 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
         for method in methods:
             depth = example.depths[method]
             tiles += [colorize_depth(depth, near, far), error_map(depth, example.truth, worst)]
-            notes += ["", f"AbsRel {example.abs_rel[method]:.3f}"]
+            value = example.abs_rel[method]
+            notes += ["", "not measured" if value is None else f"AbsRel {value:.3f}"]
         for axes, tile, note in zip(line, tiles, notes, strict=True):
             axes.imshow(tile, aspect="auto" if tile.shape[:2] != shape[:2] else "equal")
             axes.set(xticks=[], yticks=[])
