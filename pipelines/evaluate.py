@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from pipelines.params import Stage, run_stage
 from tr2m_plugin import __version__
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.datasets.arrays import write_shard
+from tr2m_plugin.datasets.readers import reader_of
 from tr2m_plugin.datasets.tables import sample_key, write_table
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
@@ -261,8 +262,10 @@ def stage(run: Stage) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / "per_image.parquet", PER_IMAGE, results)
     _write_examples(folder, pick_examples(results, "tr2m"), data, predict)
-    methods = describe_methods(model, spec, run.params.get("kind", "fixture"), fitted_on)
-    report = summarize(results, methods, {row["dataset"]: _dataset_facts(row) for row in rows})
+    kind = run.params.get("kind", "fixture")
+    methods = describe_methods(model, spec, kind, fitted_on)
+    counts = Counter(row["dataset"] for row in rows)
+    report = summarize(results, methods, {row["dataset"]: _dataset_facts(row, counts, kind) for row in rows})
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write_summary(folder / "summary.csv", report)
     write_tables(folder, report)
@@ -278,15 +281,19 @@ def _refuse_mirrors(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _facts(info: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("dataset", "sample_id", "domain", "unit", "depth", "protocol", "depth_min", "depth_max")
+    kept = ("dataset", "sample_id", "domain", "unit", "depth", "protocol", "depth_min", "depth_max", "reader")
     return {**{name: info[name] for name in kept}, "texts": info["texts"][:1]}
 
 
-def _dataset_facts(row: Mapping[str, Any]) -> dict[str, Any]:
-    if row["depth"] is None:
-        return {"unit": row["unit"]}
+def _dataset_facts(row: Mapping[str, Any], counts: Mapping[str, int], kind: str) -> dict[str, Any]:
+    """What is said of a dataset's results; those of a part of a published one are fixtures."""
     protocol = protocol_of(row)
-    return {"unit": row["unit"], "protocol": protocol.name, "protocol_hash": protocol.hash}
+    facts = {"unit": row["unit"], "protocol": protocol.name, "protocol_hash": protocol.hash, "kind": kind}
+    if row["reader"]:
+        facts["published"] = reader_of(row["reader"]).counts.get("test")
+        if counts[row["dataset"]] < facts["published"] or protocol.name.endswith("*"):
+            facts["kind"] = "fixture"
+    return facts
 
 
 def _write_examples(folder: Path, chosen: Mapping[str, Mapping[str, Any]], data: Any, predict: Predictor) -> None:

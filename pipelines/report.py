@@ -175,7 +175,7 @@ def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
         {
             "label": LABELS[method]
             + (" (here of these pictures)" if metrics[method].get("fitted_on") == "test" else ""),
-            "kind": metrics[method]["kind"],
+            "kind": metrics[method][dataset].get("kind", metrics[method]["kind"]),
             "uses_truth": METHODS[method],
             "cells": [
                 {

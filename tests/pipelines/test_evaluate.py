@@ -31,7 +31,7 @@ def test_metrics_are_method_dataset_metric(evaluated):
     for method, entry in metrics.items():
         assert entry["kind"] == "fixture"
         assert entry["uses_ground_truth"] is METHODS[method]
-    assert set(metrics["tr2m"]["rooms"]) == {*METRICS, "images", "empty", "unit", "protocol", "protocol_hash"}
+    assert set(metrics["tr2m"]["rooms"]) == {*METRICS, "images", "empty", "unit", "protocol", "protocol_hash", "kind"}
     assert metrics["tr2m"]["rooms"]["images"] == 4
     assert metrics["tr2m"]["colons"]["unit"] == "mm"
     assert "hallway" in metrics["global_fit"]

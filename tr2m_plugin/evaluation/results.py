@@ -108,8 +108,9 @@ def wrong_texts(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, list[
         domain; None where there is none.
     """
     rng = np.random.default_rng(seed)
-    domains = np.array([row["domain"] for row in rows])
-    sentences = np.array([row["texts"][0] for row in rows])
+    # As numbers, which compare a hundred times faster than words.
+    domains = np.unique([row["domain"] for row in rows], return_inverse=True)[1]
+    sentences = np.unique([row["texts"][0] for row in rows], return_inverse=True)[1]
 
     def draw(allowed: np.ndarray) -> int | None:
         return int(rng.choice(np.flatnonzero(allowed))) if allowed.any() else None
