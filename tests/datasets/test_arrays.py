@@ -1,8 +1,20 @@
+import io
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_depth, read_image, stretch_image, write_shard
+from tr2m_plugin.datasets.arrays import (
+    find_arrays,
+    read_array,
+    read_depth,
+    read_image,
+    read_stored,
+    stretch_image,
+    write_shard,
+)
 from tr2m_plugin.errors import InputError
 
 
@@ -87,3 +99,84 @@ def test_stretching():
     assert (stretch_image(image, (4, 4)) == 100).all()  # averaged, no row is lost
     assert stretch_image(image, (16, 24)).shape == (16, 24, 3)
     assert stretch_image(image, (8, 8)) is image
+
+
+def jpeg(size=(64, 48), **options):
+    """Bytes of a JPEG of noise."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def with_thumbnail(content):
+    """A JPEG with another in its second segment, as cameras write it."""
+    thumbnail = b"Exif\0\0" + jpeg((16, 12))
+    return content[:2] + b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + content[2:]
+
+
+@pytest.mark.parametrize("kind", ["plain", "progressive", "with a thumbnail"])
+def test_a_jpeg_that_is_cut_off_is_refused(tmp_path, monkeypatch, kind):
+    content = with_thumbnail(jpeg()) if kind == "with a thumbnail" else jpeg(progressive=kind == "progressive")
+    path = tmp_path / "x.jpg"
+    for trailer in (b"", b"a film \xff\xda after the picture"):
+        path.write_bytes(content + trailer)
+        assert read_image(str(path)).shape == (48, 64, 3)
+    # some versions of OpenCV decode the beginning
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((48, 64, 3), np.uint8))
+    for length in (len(content) - 2, len(content) * 2 // 3):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"x.jpg is cut off: "):
+            read_image(str(path))
+
+
+def test_pictures_are_turned_as_their_camera_says(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    (tmp_path / "x.jpg").write_bytes(jpeg(exif=exif))
+    assert read_image(str(tmp_path / "x.jpg")).shape == (64, 48, 3)
+
+
+def refuse(self, *args, **options):
+    raise PermissionError(13, "Permission denied", str(self))
+
+
+def test_files_without_rights_are_named(tmp_path, monkeypatch):
+    (tmp_path / "x.png").write_bytes(b"x")
+    np.save(tmp_path / "x.npy", np.ones((2, 2)))
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(np, "load", refuse)
+    for read, name in ((read_image, "x.png"), (read_depth, "x.png"), (read_depth, "x.npy")):
+        with pytest.raises(InputError, match=rf"{name} cannot be read: Permission denied"):
+            read(str(tmp_path / name))
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        read_image(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((2, 2), complex), "is an array of complex128; a depth map has real numbers"),
+        (np.ones((2, 2), bool), "is an array of bool; "),
+        (np.full((2, 2), "1.5"), "is an array of <U3; "),
+        (np.zeros((2, 2), [("depth", "f4")]), "is an array of .*depth.*; a depth map"),
+        (np.zeros((2, 2), "M8[s]"), "is an array of datetime64"),
+        (np.zeros((0, 5)), r"has the shape \(0, 5\), no pixel"),
+    ],
+)
+def test_arrays_of_anything_but_real_numbers_are_refused(tmp_path, array, message):
+    np.save(tmp_path / "d.npy", array)
+    with pytest.raises(InputError, match=rf"d.npy {message}"):
+        read_stored(str(tmp_path / "d.npy"))
+
+
+def test_an_archive_named_as_an_array_is_refused(tmp_path):
+    path = tmp_path / "d.npy"
+    with path.open("wb") as file:
+        np.savez(file, depth=np.ones((2, 2)))
+    with pytest.raises(InputError, match=r"d.npy is an archive of arrays \(.npz\)"):
+        read_stored(str(path))
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(InputError, match=r"d.npy is not an array of numbers"):
+        read_stored(str(path))

@@ -1,6 +1,10 @@
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tr2m_plugin.datasets import RGBDFolder
 from tr2m_plugin.datasets.readers import load_depth, load_picture
@@ -122,3 +126,106 @@ def test_splits_from_files(tmp_path):
         folder.index()
     with pytest.raises(InputError, match=r"no.txt is not a text file of sample ids"):
         RGBDFolder(str(tmp_path), split_files={"train": "no.txt"}, **WHOLE).index()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"intrinsics": [1, 2, 3]}, r"intrinsics must be the four numbers fx, fy, cx, cy, not \[1, 2, 3\]"),
+        ({"intrinsics": [1, 2, 3, "4"]}, "intrinsics must be the four numbers"),
+        ({"intrinsics": 500}, "intrinsics must be the four numbers"),
+        ({"splits": {}}, "splits must be shares by split, .* not {}"),
+        ({"splits": {"train": -1, "test": 2}}, "splits must be shares"),
+        ({"splits": {"train": 0}}, "splits must be shares"),
+        ({"splits": {"train": "all"}}, "splits must be shares"),
+        ({"splits": ["train"]}, "splits must be shares"),
+        ({"split_files": ["train.txt"]}, "split_files must be files by split"),
+        ({"split_files": {"train": 1}}, "split_files must be files by split"),
+        ({"assign": {"val": "003"}}, "assign must be lists of sample ids by split"),
+        ({"invalid": 65535}, "invalid must be a list of numbers"),
+        ({"crop": "garg"}, "crop must be 'kb' or top, bottom, left and right in whole pixels, not 'garg'"),
+        ({"crop": [1, 2]}, "crop must be"),
+        ({"crop": [0, 4, 0, "8"]}, "crop must be"),
+        ({"crop": [0, 4.5, 0, 8]}, "crop must be"),
+        ({"crop": [4, 4, 0, 8]}, "crop must be"),
+        ({"depth_range": [10, 0.3]}, "depth_range must be nearest and farthest depth, two numbers above 0"),
+        ({"depth_range": [0, 10]}, "depth_range must be"),
+        ({"depth_range": [1]}, "depth_range must be"),
+        ({"depth_range": "1 10"}, "depth_range must be"),
+        ({"depth_range": [1, float("nan")]}, "depth_range must be"),
+        ({"depth_scale": "1e-3"}, "depth_scale must be a number above 0, not '1e-3'"),
+        ({"depth_scale": 0}, "depth_scale must be a number above 0"),
+    ],
+)
+def test_options_that_make_no_sense(tmp_path, options, message):
+    with pytest.raises(InputError, match=f"RGBDFolder {tmp_path}: {message}"):
+        RGBDFolder(str(tmp_path), **{**WHOLE, **options})
+
+
+def test_every_pair_must_have_one_size(tmp_path):
+    fill(tmp_path, ["a", "b", "c", "d"])
+    cv2.imwrite(str(tmp_path / "b_depth.png"), np.ones((3, 4), np.uint16))
+    (tmp_path / "c_rgb.jpg").write_text("no picture")
+    (tmp_path / "d_rgb.jpg").unlink()
+    (tmp_path / "d_depth.png").unlink()
+    first, second, third = RGBDFolder(str(tmp_path), **WHOLE).index()
+    assert load_depth(first).shape == (6, 8)
+    for extras in (None, '{"crop": [0, 2, 0, 2]}', '{"picture_size": [6, 8], "depth_size": [6, 8]}'):
+        with pytest.raises(InputError, match=r"b_depth.png is 3 × 4 and its picture 6 × 8: they must match"):
+            load_depth({**second, "extras": extras})
+    assert load_depth(third).shape == (6, 8), "that the picture is broken is for load_picture to say"
+    assert load_depth({**first, "image": str(tmp_path / "d_rgb.jpg")}).shape == (6, 8)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_the_size_of_a_turned_picture_is_that_which_is_read(tmp_path, suffix):
+    fill(tmp_path, ["a"], "{}_rgb.png")
+    exif = Image.Exif()
+    options = {**WHOLE, "image": f"*_rgb.{suffix}"}
+    for orientation, size in ((3, (6, 8)), (6, (8, 6))):
+        exif[274] = orientation
+        Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / f"a_rgb.{suffix}", exif=exif)
+        cv2.imwrite(str(tmp_path / "a_depth.png"), np.ones(size, np.uint16))
+        (row,) = RGBDFolder(str(tmp_path), **options).index()
+        assert load_depth(row).shape == load_picture(row).shape[:2] == size
+    cv2.imwrite(str(tmp_path / "a_depth.png"), np.ones((6, 8), np.uint16))
+    with pytest.raises(InputError, match=r"a_depth.png is 6 × 8 and its picture 8 × 6"):
+        load_depth(row)
+
+
+def test_the_size_of_a_picture_is_read_without_decoding_it(tmp_path, monkeypatch):
+    fill(tmp_path, ["a"], "{}_rgb.png")
+    (row,) = RGBDFolder(str(tmp_path), **{**WHOLE, "image": "*_rgb.png"}).index()
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
+    assert load_depth(row).shape == (6, 8)
+
+
+def test_masks_may_be_arrays_of_truth(tmp_path):
+    fill(tmp_path, ["a"])
+    mask = np.ones((6, 8), bool)
+    mask[0] = False
+    np.save(tmp_path / "a_mask.npy", mask)
+    (row,) = RGBDFolder(str(tmp_path), mask="*_mask.npy", **WHOLE).index()
+    np.testing.assert_array_equal(load_depth(row) > 0, mask)
+
+
+def test_folders_without_rights_are_named(tmp_path, monkeypatch):
+    fill(tmp_path, ["a", "sub/b"])
+    folder = RGBDFolder(str(tmp_path), **WHOLE)
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"/sub cannot be read: Permission denied"):
+        folder.index()
+
+    def deny(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_dir", deny)
+    with pytest.raises(InputError, match=f"{tmp_path} cannot be read: Permission denied"):
+        RGBDFolder(str(tmp_path), **WHOLE)

@@ -156,10 +156,9 @@ def test_sizes_that_differ_and_pictures_without_a_pixel_that_counts(tmp_path, tw
     cv2.imwrite(str(first), np.zeros((240, 320, 3), np.uint8))
     cv2.imwrite(str(second).replace("/image/", "/ground_truth/"), np.zeros((480, 640), np.uint16))
     report = verify_dataset("void", str(tmp_path))
-    assert lines_with(report, "fault: ") == ["fault: test: 1 of 2 pictures differ in size from their depth"]
-    assert lines_with(report, "test: 50.0% of the pixels have depth")[0].endswith("without such a pixel: 1")
-    options = {"picture_size": [480, 640]}
-    assert verify_dataset("void", str(tmp_path), options=options).good, "they are resized"
+    (fault,) = lines_with(report, "fault: ")
+    assert fault.endswith("is 480 × 640 and its picture 240 × 320: they must match")
+    assert lines_with(report, "test: 0.0% of the pixels have depth")[0].endswith("without such a pixel: 1")
 
 
 def test_videos_that_are_short_are_named(tmp_path, monkeypatch):

@@ -22,7 +22,9 @@ def test_panels_beside_each_other_or_wide_ones_below(tmp_path, size):
 
 def test_depth_of_another_size_or_none_at_all(tmp_path):
     protocol = Protocol((0.1, 10), crop=(45, 471, 41, 601))
-    assert drawn(tmp_path / "a.png", np.zeros((48, 64, 3), np.uint8), np.zeros((40, 50)), protocol) is not None
+    shape = drawn(tmp_path / "a.png", np.zeros((48, 64, 3), np.uint8), np.zeros((40, 50)), protocol)
+    alike = drawn(tmp_path / "b.png", np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64)), protocol)
+    assert abs(shape.shape[0] / alike.shape[0] - 1) < 0.1, "the layout is the picture's"
 
 
 def test_sentences_are_wrapped_behind_their_source():

@@ -6,7 +6,8 @@ An array reference is `FILE.safetensors#NAME`: the tensor NAME of that file, rea
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,22 @@ import numpy as np
 from tr2m_plugin.errors import InputError, require
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+
+
+@contextmanager
+def reading(path: str | os.PathLike) -> Iterator[None]:
+    """A block that reads a file or folder.
+
+    Raises:
+        InputError: it is missing or the system refuses it, as without rights; the message names it.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or path} does not exist") from error
+    except OSError as error:
+        raise InputError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
 
 
 @lru_cache(maxsize=128)
@@ -79,16 +96,41 @@ def read_image(source: str) -> np.ndarray:
     Grey pictures get three equal channels, 16-bit ones are scaled to 8 bits, transparency is dropped.
 
     Raises:
-        InputError: the file is missing or is not a picture; the message names it.
+        InputError: the file is missing, cannot be read, is not a picture or is a JPEG that is cut off; the message
+            names it.
     """
     if is_reference(source):
         return read_array(source)
-    if not os.path.isfile(source):
-        raise InputError(f"{source} does not exist")
-    pixels = cv2.imread(source, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(_decode(source, cv2.IMREAD_COLOR, "picture"), cv2.COLOR_BGR2RGB)
+
+
+def _decode(source: str, flags: int, kind: str) -> np.ndarray:
+    """The pixels of a file, as `cv2.imread` has them."""
+    with reading(source):
+        content = Path(source).read_bytes()
+    if _is_cut_off(content):
+        raise InputError(f"{source} is cut off: the JPEG has no end; copy or download it again")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except cv2.error:
+        pixels = None
     if pixels is None:
-        raise InputError(f"{source} is not a picture that OpenCV can read")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        raise InputError(f"{source} is not a {kind} that OpenCV can read")
+    return pixels
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Whether content is a JPEG with pixels but without its end; decoders may fill up the rest with grey."""
+    if not content.startswith(JPEG_START):
+        return False
+    place = len(JPEG_START)
+    # over whole segments, since an embedded thumbnail has a scan and an end of its own
+    while (place := content.find(b"\xff", place)) >= 0:
+        marker = content[place : place + 2]
+        if marker == JPEG_SCAN:
+            return content.find(JPEG_END, place) < 0  # pixels never hold it
+        place += 1 if marker == b"\xff\xff" else 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return False
 
 
 def read_image_strict(source: str, max_pixels: int = 100_000_000) -> np.ndarray:
@@ -144,33 +186,45 @@ def stretch_image(image: np.ndarray, size: tuple[int, int], aligned: bool = Fals
     return cv2.resize(image, (size[1], size[0]), interpolation=mode)
 
 
-def read_stored(source: str) -> np.ndarray:
+def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
     """A depth map as it is stored, (H, W), whatever its numbers mean.
 
     Args:
         source: a one-channel PNG or TIFF of 8 or 16 bits or of floats, a .npy file, or an array reference.
+        kinds: of numbers that it may have, as numpy's `dtype.kind`. Default: real numbers.
 
     Raises:
-        InputError: the file is missing, is unreadable or has more than one channel; the message names it.
+        InputError: the file is missing, is unreadable, is empty, has other numbers or more than one channel; the
+            message names it.
     """
     if is_reference(source):
         stored = read_array(source)
-    elif not os.path.isfile(source):
-        raise InputError(f"{source} does not exist")
     elif source.endswith(".npy"):
-        try:
-            stored = np.load(source, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise InputError(f"{source} is not an array of numbers: {error}") from error
+        stored = _load_npy(source)
     else:
-        pixels = cv2.imread(source, cv2.IMREAD_UNCHANGED)
-        if pixels is None:
-            raise InputError(f"{source} is not a depth map that OpenCV can read")
-        stored = pixels
+        stored = _decode(source, cv2.IMREAD_UNCHANGED, "depth map")
+    if stored.dtype.kind not in kinds:
+        raise InputError(f"{source} is an array of {stored.dtype}; a depth map has real numbers")
+    if stored.size == 0:
+        raise InputError(f"{source} has the shape {stored.shape}, no pixel")
     if stored.ndim == 3 and stored.shape[2] == 1:
         stored = stored[..., 0]
     if stored.ndim != 2:
         raise InputError(f"{source} has the shape {stored.shape}; a depth map has one channel")
+    return stored
+
+
+def _load_npy(source: str) -> np.ndarray:
+    try:
+        with reading(source):
+            stored = np.load(source, allow_pickle=False)
+    except InputError:
+        raise
+    except Exception as error:  # what a broken file makes of a decoder is anybody's guess
+        raise InputError(f"{source} is not an array of numbers: {error}") from error
+    if not isinstance(stored, np.ndarray):
+        stored.close()
+        raise InputError(f"{source} is an archive of arrays (.npz), not an array of numbers")
     return stored
 
 

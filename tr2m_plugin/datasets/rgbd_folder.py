@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tr2m_plugin.datasets.arrays import read_depth, read_image
+from tr2m_plugin.datasets.arrays import read_depth, read_image, reading
+from tr2m_plugin.datasets.readers.base import are_numbers, check_crop
 from tr2m_plugin.errors import InputError
 
 UNITS = ("m", "mm")
@@ -59,11 +61,13 @@ class RGBDFolder:
     crop: str | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        if not Path(self.root).expanduser().is_dir():
-            raise InputError(f"{self.root} is not a folder")
+        with reading(self.root):
+            if not Path(self.root).expanduser().is_dir():
+                raise InputError(f"{self.root} is not a folder")
         for pattern in filter(None, (self.image, self.depth, self.mask)):
             if pattern.count("*") != 1:
                 raise InputError(f"RGBDFolder {self.root}: the pattern {pattern!r} must have one *, for the sample id")
+        self._check_options()
         if self.depth is None:
             return
         for option in ("depth_scale", "unit", "depth_range"):
@@ -74,12 +78,45 @@ class RGBDFolder:
         if self.unit not in UNITS:
             raise InputError(f"RGBDFolder {self.root}: unit must be one of {', '.join(UNITS)}, not {self.unit!r}")
 
+    def _check_options(self) -> None:
+        scale, limits = self.depth_scale, self.depth_range
+        shares = list(self.splits.values()) if isinstance(self.splits, Mapping) else []
+        rules = {
+            "depth_scale": (scale is None or (are_numbers([scale]) and scale > 0), "a number above 0"),
+            "depth_range": (
+                limits is None or (are_numbers(limits, 2) and 0 < limits[0] < limits[1]),
+                "nearest and farthest depth, two numbers above 0",
+            ),
+            "intrinsics": (
+                self.intrinsics is None or are_numbers(self.intrinsics, 4),
+                "the four numbers fx, fy, cx, cy",
+            ),
+            "splits": (
+                are_numbers(shares) and min(shares, default=-1) >= 0 and sum(shares) > 0,
+                "shares by split, numbers that are not below 0 nor all 0",
+            ),
+            "split_files": (
+                isinstance(self.split_files, Mapping) and all(isinstance(f, str) for f in self.split_files.values()),
+                "files by split",
+            ),
+            "assign": (
+                isinstance(self.assign, Mapping)
+                and all(isinstance(ids, Sequence) and not isinstance(ids, str) for ids in self.assign.values()),
+                "lists of sample ids by split",
+            ),
+            "invalid": (are_numbers(self.invalid), "a list of numbers"),
+        }
+        for option, (good, wanted) in rules.items():
+            if not good:
+                raise InputError(f"RGBDFolder {self.root}: {option} must be {wanted}, not {getattr(self, option)!r}")
+        check_crop(self.crop, f"RGBDFolder {self.root}")
+
     def index(self) -> list[dict[str, Any]]:
         """One row per picture, as `tables.INDEX`, sorted by sample id.
 
         Raises:
             InputError: there is no picture; a picture has no depth, or depth has no picture; the sizes of the first
-                pair differ; an assigned id does not exist.
+                pair differ; an assigned id does not exist; a folder or a file of sample ids cannot be read.
         """
         root = Path(self.root).expanduser().resolve()
         depths = {} if self.depth is None else self._files(root, self.depth)
@@ -145,7 +182,9 @@ class RGBDFolder:
     @staticmethod
     def _files(root: Path, pattern: str) -> dict[str, Path]:
         before, after = pattern.split("*")
-        names = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
+        with reading(root):  # `Path.rglob` would pass over folders that it must not read
+            below = [Path(folder, name) for folder, _, files in os.walk(root, onerror=_raise) for name in files]
+            names = {path.relative_to(root).as_posix(): path for path in below if path.is_file()}
         return {
             name[len(before) : len(name) - len(after)]: path
             for name, path in names.items()
@@ -175,3 +214,7 @@ class RGBDFolder:
             if draw < 0:
                 return split
         return next(iter(self.splits))
+
+
+def _raise(error: OSError) -> None:
+    raise error

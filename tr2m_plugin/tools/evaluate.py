@@ -133,9 +133,10 @@ class Evaluation:
                 )
         label = self._new_label(predictions[0][0].facts.label)
         for stored, data in predictions:
-            facts = {"model": stored.facts.model, "weights": stored.facts.weights, "about": stored.facts.about}
-            facts |= {"size": stored.settings.get("size"), "seed": None}
-            job = Job(data, data.rows, label, stored.returns, facts)
+            own = stored.facts
+            facts = {"model": own.model, "weights": own.weights, "about": own.about}
+            made = {"size": stored.settings.get("size"), "seed": None}
+            job = Job(data, data.rows, label, stored.returns, {**facts, **made})
             self._measure(job, _reading(stored, job))
 
     def _new_label(self, label: str) -> str:

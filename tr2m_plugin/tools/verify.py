@@ -192,9 +192,6 @@ def _report_decoded(report: Report, split: str, reader: Reader, decoded: Decoded
         for (picture, depth), count in decoded.sizes.most_common()
     ]
     report.note(f"{split}: {len(decoded.shares)} decoded, {'; '.join(sizes)}")
-    unlike = sum(count for (picture, depth), count in decoded.sizes.items() if picture != depth)
-    if unlike and reader.picture_size is None and reader.depth_size is None:
-        report.fault(f"{split}: {unlike} of {len(decoded.shares)} pictures differ in size from their depth")
     measured, counting = np.mean(decoded.shares, axis=0)
     near = min((near for near, _ in decoded.limits), default=0)
     far = max((far for _, far in decoded.limits), default=0)

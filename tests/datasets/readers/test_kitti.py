@@ -95,6 +95,7 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     cv2.imwrite(row["depth"], np.zeros((375, 1242), np.uint8))
     with pytest.raises(InputError, match=r"0000000000.png should be uint16 and is 375 × 1242 uint8"):
         load_depth(row)
+    cv2.imwrite(row["image"], np.zeros((300, 1242, 3), np.uint8))
     cv2.imwrite(row["depth"], np.zeros((300, 1242), np.uint16))
     with pytest.raises(InputError, match=r"0000000000.png is 300 × 1242, too small for the crop kb"):
         load_depth({**row, "extras": '{"crop": "kb"}'})

@@ -1,4 +1,5 @@
 import cv2
+import h5py
 import numpy as np
 import pytest
 import tree_nyu
@@ -92,3 +93,44 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     (tmp_path / "splits.mat").write_bytes(b"no matlab file")
     with pytest.raises(InputError, match=r"splits.mat is not a readable MATLAB 5 file"):
         NYUv2(str(tmp_path), splits=["test"]).index()
+
+
+@pytest.mark.parametrize("name", ["images", "rawDepths"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda whole: None, "has no variable {name}, only "),
+        (lambda whole: whole[:2], "has 2 {name}, and splits.mat asks for picture 3: "),
+        (lambda whole: whole.flat[0], "has 0 {name}, and splits.mat asks for picture "),
+    ],
+)
+def test_a_labelled_file_without_a_variable_or_with_too_few_entries(tmp_path, name, change, message):
+    (tmp_path / "whole").mkdir()
+    tree_nyu.make_mat(tmp_path / "whole")
+    row = NYUv2(str(tmp_path / "whole")).index()[-1]
+    alter(tmp_path, name, change)
+    message = rf"{tmp_path}/nyu_depth_v2_labeled.mat {message.format(name=name)}"
+    with pytest.raises(InputError, match=message):
+        NYUv2(str(tmp_path)).index()
+    moved = {kind: row[kind].replace("/whole/", "/") for kind in ("image", "depth")}
+    with pytest.raises(InputError, match=message):
+        (load_picture if name == "images" else load_depth)({**row, **moved})
+
+
+def test_entries_of_the_labelled_file_of_another_size(tmp_path):
+    for name, load in (("images", load_picture), ("rawDepths", load_depth)):
+        alter(tmp_path / name, name, lambda whole: whole[..., :9])
+        row = NYUv2(str(tmp_path / name)).index()[0]
+        with pytest.raises(InputError, match=r"nyu_depth_v2_labeled.mat#0 should be 480 × 640.* and is 9 × 640"):
+            load(row)
+
+
+def alter(root, name, change):
+    """The publisher's files, with another variable in place of one, or none."""
+    root.mkdir(exist_ok=True)
+    tree_nyu.make_mat(root)
+    with h5py.File(root / "nyu_depth_v2_labeled.mat", "r+") as file:
+        changed = change(file[name][()])
+        del file[name]
+        if changed is not None:
+            file[name] = changed

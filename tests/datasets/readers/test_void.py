@@ -52,17 +52,6 @@ def test_listed_paths_may_begin_above_the_release(release):
     assert [(r["sample_id"], r["split"]) for r in VOID(str(release), ["test"]).index()] == SAMPLES[2:]
 
 
-def test_signed_32_bit_depth_below_zero_is_no_measurement(release):
-    tree_void.make(release, train=0, test=1)
-    (row,) = VOID(str(release), splits=["test"]).index()
-    stored = np.full((480, 640), 512, np.int32)
-    stored[:100] = -7
-    cv2.imwrite(row["depth"] + ".tiff", stored)
-    depth = load_depth({**row, "depth": row["depth"] + ".tiff"})
-    assert (depth[:100] == 0).all()
-    assert (depth[100:] == 2).all()
-
-
 def test_only_what_is_there_or_asked_for(release):
     tree_void.make(release)
     assert {r["split"] for r in VOID(str(release), splits=["train"]).index()} == {"train"}
@@ -104,10 +93,10 @@ def test_errors_name_file_expectation_and_finding(tmp_path, release):
     tree_void.make(release, train=0, test=1)
     (row,) = VOID(str(release), splits=["test"]).index()
     cv2.imwrite(row["depth"], np.zeros((480, 640), np.uint8))
-    with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 or int32 and is 480 × 640 uint8"):
+    with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 and is 480 × 640 uint8"):
         load_depth(row)
     cv2.imwrite(row["depth"], np.zeros((240, 320), np.uint16))
-    with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 or int32 and is 240 × 320 uint16"):
+    with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 and is 240 × 320 uint16"):
         load_depth(row)
     matrix = release / "void_1500/data/desktop2/K.txt"
     matrix.write_text("514.6 518.9 315.3 247.4\n")

@@ -11,7 +11,7 @@ import numpy as np
 
 from tr2m_plugin.datasets.arrays import read_image, read_stored, to_depth
 from tr2m_plugin.datasets.readers.base import Reader, cut, extras_of, resize
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, require
 
 READERS = {
     "nyu": "NYUv2",
@@ -25,6 +25,8 @@ READERS = {
     "simcol": "SimCol3D",
 }
 """Readers by the name of their dataset, each in a module of that name."""
+ORIENTATION, TURNED = 274, (5, 6, 7, 8)
+"""An EXIF tag, and its values for pictures that `read_image` turns by 90 degrees."""
 
 
 def reader_of(name: str) -> type[Reader]:
@@ -54,12 +56,31 @@ def load_depth(row: Mapping[str, Any]) -> np.ndarray:
     """True depth of a row of the index, (H, W) float32 in the dataset's unit, 0 = no measurement.
 
     Raises:
-        InputError: the file is missing, unreadable, or not of the published type or size; the message names it.
+        InputError: the file is missing, unreadable, not of the published type or size, or of another size than its
+            picture; the message names it.
     """
     extras = extras_of(row)
     depth = reader_of(row["reader"]).depth(row) if row.get("reader") else _plain_depth(row, extras)
+    size = _picture_size(row["image"])
+    if size is not None and size != depth.shape:
+        (height, width), (rows, columns) = depth.shape, size
+        raise InputError(f"{row['depth']} is {height} × {width} and its picture {rows} × {columns}: they must match")
     depth = cut(depth, extras.get("crop"), row["depth"])
     return resize(depth, extras.get("depth_size"), cv2.INTER_NEAREST)
+
+
+def _picture_size(source: str) -> tuple[int, int] | None:
+    """Height and width of a picture from its header; None where it is no file, or none that tells."""
+    pillow = require("PIL.Image", "to read the sizes of pictures", "data")
+    try:
+        with pillow.open(source) as picture:
+            width, height = picture.size
+            exif = pillow.Exif()
+            exif.load(picture.info.get("exif"))  # `getexif` would decode a PNG
+            turned = exif.get(ORIENTATION) in TURNED
+    except Exception:  # what a broken file makes of a decoder is anybody's guess; `load_picture` says what is wrong
+        return None
+    return (width, height) if turned else (height, width)
 
 
 def _plain_depth(row: Mapping[str, Any], extras: Mapping[str, Any]) -> np.ndarray:
@@ -67,7 +88,7 @@ def _plain_depth(row: Mapping[str, Any], extras: Mapping[str, Any]) -> np.ndarra
     stored = read_stored(row["depth"])
     valid = ~np.isin(stored, extras.get("invalid", ()))
     if extras.get("mask"):
-        mask = read_stored(extras["mask"])
+        mask = read_stored(extras["mask"], "bfiu")
         if mask.shape != stored.shape:
             raise InputError(f"{extras['mask']} is {mask.shape} and its depth {stored.shape}: they must match")
         valid &= mask != 0

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_image, read_stored
+from tr2m_plugin.datasets.arrays import read_image, read_stored, reading
 from tr2m_plugin.errors import InputError, require
 
 KB_SIZE = (352, 1216)
@@ -63,13 +66,18 @@ class Reader(ABC):
     remedy: ClassVar[str] = "leave their split out with `splits`"
 
     def __post_init__(self) -> None:
-        if not self.folder.is_dir():
-            raise InputError(f"{self.root} is not a folder: give the root of {self.title}")
+        with reading(self.root):
+            if not self.folder.is_dir():
+                raise InputError(f"{self.root} is not a folder: give the root of {self.title}")
+            os.listdir(self.folder)
         unknown = sorted(set(self.splits or ()) - set(self.known_splits()))
         if unknown:
             raise InputError(f"{self.title} has the splits {', '.join(self.known_splits())}, not {', '.join(unknown)}")
-        if isinstance(self.crop, str) and self.crop != "kb":
-            raise InputError(f"{self.title}: crop must be 'kb' or top, bottom, left and right, not {self.crop!r}")
+        check_crop(self.crop, self.title)
+        for option in ("picture_size", "depth_size"):
+            size = getattr(self, option)
+            if size is not None and not (are_numbers(size, 2, whole=True) and min(size) > 0):
+                raise InputError(f"{self.title}: {option} must be height and width in whole pixels, not {size!r}")
 
     @property
     def folder(self) -> Path:
@@ -106,14 +114,15 @@ class Reader(ABC):
     def missing_files(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
         """The files that rows need and that are not there, each once, in order."""
         files = dict.fromkeys(file for row in rows for file in self.files(row))
-        return [file for file in files if not Path(file).is_file()]
+        with reading(self.folder):
+            return [file for file in files if not Path(file).is_file()]
 
     @abstractmethod
     def rows(self) -> Iterable[dict[str, Any]]:
         """Rows of the wanted splits as the dataset lists them, whether their files are there or not.
 
         Raises:
-            InputError: a list that it needs is missing or malformed; the message names it.
+            InputError: a list that it needs is missing or malformed, or a folder cannot be read; the message names it.
         """
 
     @staticmethod
@@ -134,9 +143,11 @@ class Reader(ABC):
         """Rows as `tables.INDEX`, in the dataset's order; every file is there.
 
         Raises:
-            InputError: a list or a file is missing; the message names the first and says how many.
+            InputError: a list or a file is missing; the message names the first and says how many. Or a list or a
+                folder cannot be read; the message names it.
         """
-        rows = list(self.rows())
+        with reading(self.folder):
+            rows = list(self.rows())
         if not rows:
             raise InputError(f"{self.folder} holds no picture of {self.title}: {self.publisher}")
         lacking = self.missing_files(rows)
@@ -201,6 +212,25 @@ def extras_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(row["extras"]) if row.get("extras") else {}
 
 
+def are_numbers(value: Any, count: int | None = None, whole: bool = False) -> bool:
+    """Whether an option is a list of finite numbers, `count` of them unless it is None."""
+    kinds = int if whole else (int, float)
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and len(value) == (len(value) if count is None else count)
+        and all(isinstance(n, kinds) and not isinstance(n, bool) and math.isfinite(n) for n in value)
+    )
+
+
+def check_crop(crop: Any, title: str) -> None:
+    """Raises an InputError with a title unless a crop is one that `cut` takes."""
+    if crop is None or (isinstance(crop, str) and crop == "kb"):
+        return
+    if not are_numbers(crop, 4, whole=True) or not (0 <= crop[0] < crop[1] and 0 <= crop[2] < crop[3]):
+        raise InputError(f"{title}: crop must be 'kb' or top, bottom, left and right in whole pixels, not {crop!r}")
+
+
 def find_first(folder: Path, candidates: Sequence[str], what: str, given: str | None = None) -> Path:
     """The first of some relative paths that is there.
 
@@ -211,13 +241,14 @@ def find_first(folder: Path, candidates: Sequence[str], what: str, given: str | 
         given: a path that stands for all of them, relative to the folder or absolute. Default: none.
 
     Raises:
-        InputError: none is; the message names them all.
+        InputError: none is, and the message names them all; or one cannot be read.
     """
     if given is not None:
         candidates = [str(Path(given).expanduser())]
-    for candidate in candidates:
-        if (folder / candidate).exists():
-            return folder / candidate
+    with reading(folder):
+        for candidate in candidates:
+            if (folder / candidate).exists():
+                return folder / candidate
     raise InputError(f"{folder} has no {what}: looked for {', '.join(candidates)}")
 
 
@@ -230,15 +261,32 @@ def find_list(folder: Path, names: Sequence[str], given: str | None = None) -> P
         given: a path that takes precedence, relative to the root or absolute. Default: none.
 
     Raises:
-        InputError: the given file does not exist.
+        InputError: the given file does not exist, or the system refuses to look for one.
     """
-    if given is not None:
-        path = folder / Path(given).expanduser()
-        if not path.is_file():
-            raise InputError(f"{path} does not exist")
-        return path
-    places = (folder, *(folder / below for below in ("splits", "data_splits", "train_test_inputs", "lists")))
-    return next((place / name for place in places for name in names if (place / name).is_file()), None)
+    with reading(folder):
+        if given is not None:
+            path = folder / Path(given).expanduser()
+            if not path.is_file():
+                raise InputError(f"{path} does not exist")
+            return path
+        places = (folder, *(folder / below for below in ("splits", "data_splits", "train_test_inputs", "lists")))
+        return next((place / name for place in places for name in names if (place / name).is_file()), None)
+
+
+def find_all(folder: Path, pattern: str) -> list[Path]:
+    """What is below a folder by a pattern, sorted; nothing where the folder is not there.
+
+    `Path.glob` would pass over folders that it must not read.
+
+    Raises:
+        InputError: a folder cannot be read; the message names it.
+    """
+    found = [folder]
+    with reading(folder):
+        for part in pattern.split("/"):
+            inside = (path for above in found if above.is_dir() for path in above.iterdir())
+            found = [path for path in inside if fnmatchcase(path.name, part)]
+    return sorted(found)
 
 
 def read_fields(path: Path, count: int) -> Iterator[list[str]]:
@@ -247,10 +295,12 @@ def read_fields(path: Path, count: int) -> Iterator[list[str]]:
     A leading slash of a path is not dropped here: see `below`.
 
     Raises:
-        InputError: the file is not UTF-8, or a line has fewer fields; the message names file and line.
+        InputError: the file cannot be read or is not UTF-8, or a line has fewer fields; the message names file and
+            line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with reading(path):
+            lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a UTF-8 text file: {error}") from error
     for number, line in enumerate(lines, 1):
@@ -275,8 +325,12 @@ def focal_length(text: str, path: Path) -> float:
 
 
 def numbered(folder: Path, pattern: str) -> dict[int, Path]:
-    """The files of a folder whose names match a pattern, in the order of the number that is its group, by number."""
-    found = ((re.fullmatch(pattern, path.name), path) for path in folder.glob("*"))
+    """The files of a folder whose names match a pattern, in the order of the number that is its group, by number.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    found = ((re.fullmatch(pattern, path.name), path) for path in find_all(folder, "*"))
     return dict(sorted((int(match[1]), path) for match, path in found if match))
 
 

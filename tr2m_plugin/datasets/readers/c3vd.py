@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, numbered, stored_as
+from tr2m_plugin.datasets.readers.base import Reader, find_all, numbered, stored_as
 from tr2m_plugin.errors import InputError
 
 VIDEOS = {
@@ -108,7 +108,7 @@ class C3VD(Reader):
 
     def _folders(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
-        for folder in sorted(self.folder.iterdir()):
+        for folder in find_all(self.folder, "*"):
             video = folder.name.removesuffix("_under_review")
             if video not in (*VIDEOS, *PARTS) or not folder.is_dir():
                 continue

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import read_stored, to_depth
-from tr2m_plugin.datasets.readers.base import Reader, check_stored, extras_of, stored_as
+from tr2m_plugin.datasets.readers.base import Reader, check_stored, extras_of, find_all, stored_as
 from tr2m_plugin.errors import InputError
 
 PARTITIONS = {"train": "train", "val": "test"}
@@ -47,7 +47,7 @@ class DIODEOutdoor(Reader):
         for partition, folder in self._partitions().items():
             if not self.wants(PARTITIONS[partition]):
                 continue
-            for image in sorted(folder.glob("*/*/*.png")):
+            for image in find_all(folder, "*/*/*.png"):
                 sample = f"{partition}/outdoor/{image.relative_to(folder).with_suffix('').as_posix()}"
                 depth = image.with_name(f"{image.stem}_depth.npy")
                 yield self.row(sample, PARTITIONS[partition], image, depth, CAMERA, mask=self.mask)
@@ -71,7 +71,7 @@ class DIODEOutdoor(Reader):
         depth = to_depth(stored_as(row["depth"], np.float32, SIZE))
         if not extras_of(row)["mask"]:
             return depth
-        mask = read_stored(_mask_of(row))
+        mask = read_stored(_mask_of(row), "bfiu")
         check_stored(mask, _mask_of(row), mask.dtype.type, SIZE)
         return np.where(mask > 0, depth, np.float32(0))
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, check_stored, find_list
+from tr2m_plugin.datasets.arrays import reading, to_depth
+from tr2m_plugin.datasets.readers.base import Reader, check_stored, find_all, find_list
 from tr2m_plugin.errors import InputError, require
 
 SPLIT_CSV = "metadata_images_split_scene_v1.csv"
@@ -54,20 +54,20 @@ class HyperSim(Reader):
 
     def rows(self) -> Iterable[dict[str, Any]]:
         inside = self.folder / "data"
-        home = inside if any(inside.glob("ai_*")) else self.folder
+        home = inside if find_all(inside, "ai_*") else self.folder
         names = [SPLIT_CSV, f"evermotion_dataset/analysis/{SPLIT_CSV}"]
         path = find_list(self.folder, names, self.split_csv)
         if path is not None:
             yield from self._listed(home, path)
         elif self.splits is None or set(self.splits) == {"test"}:
-            for image in sorted(home.glob("*/images/scene_cam_*_final_preview/*.tonemap.jpg")):
+            for image in find_all(home, "*/images/scene_cam_*_final_preview/*.tonemap.jpg"):
                 yield self._row(home, image, "test")
         else:
             raise InputError(f"{self.folder} has no {SPLIT_CSV}, which tells {', '.join(self.counts)} apart")
 
     def _listed(self, home: Path, path: Path) -> Iterable[dict[str, Any]]:
-        scenes = {folder.name for folder in home.glob("ai_*")}
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        scenes = {folder.name for folder in find_all(home, "ai_*")}
+        with reading(path), path.open(encoding="utf-8", errors="replace", newline="") as file:
             table = csv.DictReader(file)
             lacking = [column for column in COLUMNS if column not in (table.fieldnames or ())]
             if lacking:
@@ -103,8 +103,9 @@ def _planar() -> np.ndarray:
 
 def _read_hdf5(source: str) -> np.ndarray:
     h5py = require("h5py", "to read HyperSim's depth", "data")
-    if not Path(source).is_file():
-        raise InputError(f"{source} does not exist")
+    with reading(source):
+        if not Path(source).is_file():
+            raise InputError(f"{source} does not exist")
     try:
         with h5py.File(source, "r") as file:
             names = list(file)

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_image, read_stored, to_depth
+from tr2m_plugin.datasets.arrays import read_image, read_stored, reading, to_depth
 from tr2m_plugin.datasets.readers.base import (
     Reader,
     check_stored,
     extras_of,
+    find_all,
     find_list,
     load_mat,
     read_fields,
@@ -55,7 +56,7 @@ class IBims1(Reader):
     def rows(self) -> Iterable[dict[str, Any]]:
         places = {name: (self.folder / name, self.folder) for name in (RAW, MAT)}
         raw = next((folder for folder in places[RAW] if (folder / "rgb").is_dir()), None)
-        mat = next((folder for folder in places[MAT] if any(folder.glob("*.mat"))), None)
+        mat = next((folder for folder in places[MAT] if find_all(folder, "*.mat")), None)
         masks = MASKS if self.mask else ()
         if raw is not None:
             for name in self._names(raw / "rgb", "*.png"):
@@ -71,7 +72,7 @@ class IBims1(Reader):
     def _names(self, folder: Path, pattern: str) -> list[str]:
         path = find_list(self.folder, LISTS)
         if path is None:
-            return sorted(file.stem for file in folder.glob(pattern))
+            return sorted(file.stem for file in find_all(folder, pattern))
         return [fields[0] for fields in read_fields(path, 1)]
 
     @staticmethod
@@ -133,7 +134,8 @@ def _camera(path: Path) -> Sequence[float | None]:
         # transposed, as MATLAB has it
         return [float(matrix[index]) for index in ((0, 0), (1, 1), (2, 0), (2, 1))]
     try:
-        fx, fy, cx, cy = map(float, path.read_text().split(","))
+        with reading(path):
+            fx, fy, cx, cy = map(float, path.read_text().split(","))
     except ValueError as error:
         raise InputError(f"{path} is not fx,fy,cx,cy: {error}") from error
     return fx, fy, cx, cy

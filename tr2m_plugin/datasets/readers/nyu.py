@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_image, to_depth
+from tr2m_plugin.datasets.arrays import read_image, reading, to_depth
 from tr2m_plugin.datasets.readers.base import (
     Reader,
     below,
+    check_stored,
     find_first,
     find_list,
     focal_length,
@@ -100,6 +101,8 @@ class NYUv2(Reader):
                 kind = "".join(map(chr, file[file["sceneTypes"][0, number]][()].ravel()))
             except Exception as error:  # what another file makes of it is anybody's guess
                 raise InputError(f"{labeled} has no sceneTypes of picture {number + 1} of {path}: {error}") from error
+            for name in ("images", "rawDepths"):
+                _variable(str(labeled), name, number)
             reference = f"{labeled}#{number}"
             yield self.row(f"{kind}/rgb_{number:05d}", "test", reference, reference, (FOCAL, FOCAL, None, None))
 
@@ -108,7 +111,9 @@ class NYUv2(Reader):
         path, mark, number = row["image"].partition("#")
         if not mark:
             return read_image(path)
-        picture = _open_mat(path)["images"][int(number)].T
+        with reading(path):
+            picture = _variable(path, "images", int(number))[int(number)].T
+        check_stored(picture, row["image"], np.uint8, (*SIZE, 3))
         framed = np.zeros_like(picture)
         framed[FRAME] = picture[FRAME]
         return framed
@@ -118,8 +123,25 @@ class NYUv2(Reader):
         path, mark, number = row["depth"].partition("#")
         if not mark:
             return to_depth(stored_as(path, np.uint16, SIZE), 0.001)
-        metres = _open_mat(path)["rawDepths"][int(number)].T
+        with reading(path):
+            metres = _variable(path, "rawDepths", int(number))[int(number)].T
+        check_stored(metres, row["depth"], (np.float32, np.float64), SIZE)
         return to_depth((metres * 1000).astype(np.uint16), 0.001)
+
+
+def _variable(path: str, name: str, number: int) -> Any:
+    """A variable of the labelled .mat, which has an entry of a number, from 0.
+
+    Raises:
+        InputError: it has not, or the file has no such variable or is no MATLAB 7.3 file.
+    """
+    file = _open_mat(path)
+    if name not in file:
+        raise InputError(f"{path} has no variable {name}, only {', '.join(file)}: is it the published file?")
+    count = (*getattr(file[name], "shape", ()), 0)[0]
+    if not 0 <= number < count:
+        raise InputError(f"{path} has {count} {name}, and {SPLITS} asks for picture {number + 1}: do they go together?")
+    return file[name]
 
 
 @lru_cache(maxsize=2)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, numbered, read_fields, stored_as
+from tr2m_plugin.datasets.arrays import reading, to_depth
+from tr2m_plugin.datasets.readers.base import Reader, find_all, numbered, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 
 SCENES = {"S": "SyntheticColon_I", "B": "SyntheticColon_II", "O": "SyntheticColon_III"}
@@ -84,7 +84,8 @@ class SimCol3D(Reader):
     def _folders(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
         # plain names first
-        for folder in sorted(self.folder.glob("SyntheticColon_*/Frames_*"), key=lambda path: path.name.endswith("_OP")):
+        folders = find_all(self.folder, "SyntheticColon_*/Frames_*")
+        for folder in sorted(folders, key=lambda path: path.name.endswith("_OP")):
             name = _trajectory(folder.name)
             if name in TRAJECTORIES and folder.is_dir():
                 found.setdefault(name, folder)
@@ -92,8 +93,9 @@ class SimCol3D(Reader):
 
     def _listed(self) -> list[str] | None:
         path = self.folder / LIST
-        if not path.is_file():
-            return None
+        with reading(path):
+            if not path.is_file():
+                return None
         names = []
         for line in map(" ".join, read_fields(path, 1)):
             match = re.search(r"Frames_([SBO]\d+)", line)

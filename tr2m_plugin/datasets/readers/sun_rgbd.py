@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import to_depth
+from tr2m_plugin.datasets.arrays import reading, to_depth
 from tr2m_plugin.datasets.readers.base import (
     Reader,
     extras_of,
+    find_all,
     find_first,
     find_list,
     load_mat,
@@ -117,7 +118,7 @@ class SUNRGBD(Reader):
 
 def _only(folder: Path, pattern: str) -> Path:
     """The one file of a folder by pattern; without one the pattern itself, which `index` then reports as missing."""
-    files = [path for path in folder.glob(pattern) if not path.name.startswith(".")]  # some systems add those
+    files = [path for path in find_all(folder, pattern) if not path.name.startswith(".")]  # some systems add those
     if len(files) > 1:
         raise InputError(f"{folder} holds {len(files)} files {pattern}, not one: is it the published folder?")
     return files[0] if files else folder / pattern
@@ -129,7 +130,8 @@ def _camera(folder: Path) -> tuple[float | None, float | None, float | None, flo
     if not path.is_file():
         return None, None, None, None
     try:
-        fx, _, cx, _, fy, cy, _, _, _ = map(float, path.read_text().split())
+        with reading(path):
+            fx, _, cx, _, fy, cy, _, _, _ = map(float, path.read_text().split())
     except ValueError as error:
         raise InputError(f"{path} is not a matrix of 3 × 3 numbers: {error}") from error
     return fx, fy, cx, cy

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import to_depth
+from tr2m_plugin.datasets.arrays import reading, to_depth
 from tr2m_plugin.datasets.readers.base import Reader, find_first, find_list, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 
@@ -24,10 +24,10 @@ class VOID(Reader):
     """VOID-1500: 48,248 pictures of 48 sequences to train on, 800 of 8 sequences to test on.
 
     The root is `void_release`, its parent, or `void_1500`. Pictures are `void_1500/data/SEQUENCE/image/STAMP.png`,
-    stamps have a dot (`1552625295.7828`), depth has the same name in `ground_truth` (480 × 640, in 1/256 m; sparse
-    depth and validity maps are not read). `{train,test}_image.txt` and `{train,test}_ground_truth.txt` list them line
-    by line, relative to `void_release` (alexklwong/void-dataset, README.md and src/data_utils.py). Intrinsics are those
-    of the sequence's `K.txt`, where it is there.
+    stamps have a dot (`1552625295.7828`), depth has the same name in `ground_truth` (PNG of 16 bits, 480 × 640, in
+    1/256 m; sparse depth and validity maps are not read). `{train,test}_image.txt` and `{train,test}_ground_truth.txt`
+    list them line by line, relative to `void_release` (alexklwong/void-dataset, README.md and src/data_utils.py).
+    Intrinsics are those of the sequence's `K.txt`, where it is there.
     """
 
     name: ClassVar[str] = "void"
@@ -65,8 +65,7 @@ class VOID(Reader):
 
     @staticmethod
     def depth(row: Mapping[str, Any]) -> np.ndarray:
-        # 32-bit files are signed, and the publisher's loader takes what is below 0 for no measurement
-        return to_depth(stored_as(row["depth"], (np.uint16, np.int32), SIZE), 1 / 256)
+        return to_depth(stored_as(row["depth"], np.uint16, SIZE), 1 / 256)
 
 
 def _listed_paths(path: Path) -> list[str]:
@@ -85,7 +84,8 @@ def _camera(path: Path) -> tuple[float | None, ...]:
     if not path.is_file():
         return (None, None, None, None)
     try:
-        matrix = np.loadtxt(path)
+        with reading(path):
+            matrix = np.loadtxt(path)
     except ValueError as error:
         raise InputError(f"{path} is not a table of numbers: {error}") from error
     if matrix.shape != (3, 3):

@@ -1,0 +1,144 @@
+"""What holds for all readers of published datasets."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tree_c3vd
+import tree_diode
+import tree_hypersim
+import tree_ibims
+import tree_kitti
+import tree_nyu
+import tree_simcol
+import tree_sun_rgbd
+import tree_void
+
+from tr2m_plugin.datasets.readers import load_depth, load_picture, reader_of
+from tr2m_plugin.datasets.readers.kitti import KITTI
+from tr2m_plugin.datasets.readers.nyu import NYUv2
+from tr2m_plugin.errors import InputError
+
+TREES = {
+    **{"c3vd": tree_c3vd, "diode": tree_diode, "hypersim": tree_hypersim, "ibims": tree_ibims, "kitti": tree_kitti},
+    **{"nyu": tree_nyu, "simcol": tree_simcol, "sun_rgbd": tree_sun_rgbd, "void": tree_void},
+}
+
+
+def deny(path):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+@pytest.fixture
+def without_rights(monkeypatch):
+    """Takes the rights on the files and folders of some names away."""
+
+    def take(*names):
+        scan, read, find = os.scandir, Path.read_text, Path.is_file
+        monkeypatch.setattr(os, "scandir", lambda path: (deny if Path(path).name in names else scan)(path))
+        listing = os.listdir
+        monkeypatch.setattr(os, "listdir", lambda path: (deny if Path(path).name in names else listing)(path))
+        monkeypatch.setattr(Path, "read_text", lambda self, **o: deny(self) if self.name in names else read(self, **o))
+        monkeypatch.setattr(Path, "is_file", lambda self: deny(self) if self.parent.name in names else find(self))
+
+    return take
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_depth_of_another_size_than_its_picture(tmp_path, name):
+    TREES[name].make(tmp_path)
+    row = reader_of(name)(str(tmp_path)).index()[-1]
+    (height, width), picture = load_depth(row).shape, cv2.imread(row["image"])
+    cv2.imwrite(row["image"], picture[:-1])
+    message = rf"{row['depth']} is {height} × {width} and its picture {height - 1} × {width}: they must match"
+    for extras in ({}, {"picture_size": [480, 640], "depth_size": [480, 640]}):
+        reader = reader_of(name)(str(tmp_path), **extras)
+        with pytest.raises(InputError, match=message):
+            load_depth(reader.index()[-1])
+    Path(row["image"]).unlink()
+    assert load_depth(row).shape == (height, width), "that there is no picture is for load_picture to say"
+
+
+def test_the_benchmark_crop_does_not_hide_another_size(tmp_path):
+    tree_kitti.make(tmp_path)
+    row = KITTI(str(tmp_path), crop="kb").index()[0]
+    cv2.imwrite(row["depth"], np.ones((360, 1230), np.uint16))
+    with pytest.raises(InputError, match=r"0000.png is 360 × 1230 and its picture 375 × 1242: they must match"):
+        load_depth(row)
+
+
+def test_depth_is_resized_to_the_nearest_pixel_and_pictures_are_blended(tmp_path):
+    stored = tree_nyu.make(tmp_path, train=0, test=1)["bathroom/rgb_00000"]
+    for size in ([240, 320], [600, 900]):
+        (row,) = NYUv2(str(tmp_path), splits=["test"], picture_size=size, depth_size=size).index()
+        depth = load_depth(row)
+        rows = np.arange(size[0]) * 480 // size[0]
+        columns = np.arange(size[1]) * 640 // size[1]
+        np.testing.assert_allclose(depth, stored[np.ix_(rows, columns)] / 1000, rtol=1e-6)
+        assert load_picture(row).shape == (*size, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"crop": [1, 2]}, r"crop must be 'kb' or top, bottom, left and right in whole pixels, not \[1, 2\]"),
+        ({"crop": ["0", "4", "0", "8"]}, "crop must be"),
+        ({"crop": [8, 4, 0, 8]}, "crop must be"),
+        ({"crop": [-1, 4, 0, 8]}, "crop must be"),
+        ({"crop": 5}, "crop must be"),
+        ({"crop": "garg"}, "crop must be"),
+        ({"picture_size": 5}, "picture_size must be height and width in whole pixels, not 5"),
+        ({"picture_size": [480, 640, 3]}, "picture_size must be height and width"),
+        ({"depth_size": [480, 0]}, "depth_size must be height and width"),
+        ({"depth_size": "480"}, "depth_size must be height and width"),
+        ({"depth_size": [480.5, 640]}, "depth_size must be height and width"),
+    ],
+)
+def test_options_that_make_no_sense(tmp_path, options, message):
+    with pytest.raises(InputError, match=f"NYU Depth v2: {message}"):
+        NYUv2(str(tmp_path), **options)
+
+
+def test_a_root_without_rights_is_named(tmp_path, without_rights):
+    without_rights(tmp_path.name)
+    for name in TREES:
+        with pytest.raises(InputError, match=f"{tmp_path} cannot be read: Permission denied"):
+            reader_of(name)(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking"),
+    [
+        ("c3vd", "cecum_t1_a"),
+        ("diode", "scene_00022"),
+        ("hypersim", "cam_00"),
+        ("ibims", "rgb"),
+        ("ibims", "corridor_01.txt"),
+        ("ibims", "imagelist.txt"),
+        ("kitti", "eigen_test_files_with_gt.txt"),
+        ("nyu", "nyudepthv2_test_files_with_gt.txt"),
+        ("nyu", "bathroom"),
+        ("simcol", "Frames_S5"),
+        ("sun_rgbd", "image"),
+        ("sun_rgbd", "intrinsics.txt"),
+        ("void", "test_image.txt"),
+        ("void", "test_ground_truth.txt"),
+        ("void", "desktop2"),
+    ],
+)
+def test_lists_and_folders_without_rights_are_named(tmp_path, without_rights, name, lacking):
+    TREES[name].make(tmp_path, **({"table": False} if name == "hypersim" else {}))
+    lacking = "scene_cam_00_final_preview" if lacking == "cam_00" else lacking
+    without_rights(lacking)
+    with pytest.raises(InputError, match=rf"/{lacking}\b.* cannot be read: Permission denied"):
+        reader_of(name)(str(tmp_path)).index()
+
+
+def test_a_table_without_rights_is_named(tmp_path, monkeypatch):
+    tree_hypersim.make(tmp_path)
+    reader = reader_of("hypersim")(str(tmp_path))
+    monkeypatch.setattr(Path, "open", lambda self, *_, **__: deny(self))
+    with pytest.raises(InputError, match=r"metadata_images_split_scene_v1.csv cannot be read: Permission denied"):
+        list(reader.rows())
