@@ -318,6 +318,10 @@ def test_what_was_measured_before_a_mistake_stays(mine, tmp_path, capsys):
     assert run("--model", "mini_depth_anything", tmp_path / "typo", *arguments) == 2
     assert "no AutoConfig found" in capsys.readouterr().err
     assert list(metrics_of(tmp_path)) == ["mini_depth_anything linear fit"]
+    also = ["--also", tmp_path / "metrics.json", "--model", "mini_depth_anything"]
+    assert run(*also, *arguments[:-3], "--out", tmp_path / "again", "--no-pictures") == 0
+    text = (tmp_path / "again" / "dataset_mine.md").read_text()
+    assert text.count("| mini_depth_anything linear fit") == 1, "the same run twice is one row"
     assert run("--model", "mini_depth_anything", *arguments, "--also", tmp_path / "no.json") == 2
     assert "predict" not in capsys.readouterr().out
 

@@ -152,7 +152,8 @@ class Evaluation:
             texts = {key: (given[key] or "", right[key] or "") for key in map(sample_key, rows)}
             rows = [row for row in rows if given[sample_key(row)] is not None]  # not every picture has a wrong one
         about = {**facts.about, **({"description": description} if description else {})}
-        made = {"size": options.size, "seed": options.seed if description else None}
+        size = list(options.size) if isinstance(options.size, tuple) else options.size
+        made = {"size": size, "seed": options.seed if description else None}
         whole = {"model": facts.model, "weights": facts.weights, "about": about, **made}
         wrong = {"wrong_scene": ", another scene's description", "wrong_domain": ", another domain's description"}
         job = Job(data, rows, label + wrong.get(description or "", ""), estimator.returns, whole)
@@ -165,7 +166,7 @@ class Evaluation:
             self._measure(job, source)
             return
         folder = self.out / "predictions" / file_name(job.label) / file_name(data.name)
-        settings = {"input": data.protocol.input_hash, "size": options.size}
+        settings = {"input": data.protocol.input_hash, "size": size}
         writer = PredictionWriter(folder, estimator.returns, facts, settings)
         stamps = {row["sample_id"]: _stamp(row, texts.get(sample_key(row), ("", ""))) for row in rows}
         part = slice(None) if options.part is None else slice(options.part[0] - 1, None, options.part[1])
@@ -270,25 +271,20 @@ class Evaluation:
     def _summary(self) -> dict[str, Any]:
         facts = {data.name: data.facts for data in self.datasets}
         metrics = summarize(self.rows, self.methods, facts)
-        kinds = {data.name: self.options.kind or data.kind for data in self.datasets}
-        unreadable = {data.name: data.failed for data in self.datasets}
-        for method, entry in self.methods.items():
-            found = metrics.setdefault(method, dict(entry))
-            for (name, dataset), failed in self.failed.items():
-                if name != method:
-                    continue
-                lost = {**unreadable[dataset], **failed}
-                values = found.setdefault(
-                    dataset, {**dict.fromkeys(METRICS), "images": 0, "empty": 0, **facts[dataset]}
-                )
-                values |= {"kind": kinds[dataset], **({"failed": len(lost)} if lost else {})}
-            own = {kinds[dataset] for name, dataset in self.failed if name == method}
-            found["kind"] = "reproduced" if own == {"reproduced"} else "fixture"
+        by_name = {data.name: data for data in self.datasets}
+        for (method, name), failed in self.failed.items():
+            found, data = metrics.setdefault(method, dict(self.methods[method])), by_name[name]
+            none = {**dict.fromkeys(METRICS), "images": 0, "empty": 0, **facts[name]}
+            lost = len({**data.failed, **failed})
+            kind = self.options.kind or ("fixture" if lost else data.kind)
+            found[name] = {**found.get(name, none), "kind": kind, **({"failed": lost} if lost else {})}
+            found["kind"] = kind if found.get("kind", kind) == kind else "fixture"
         return metrics
 
     def _draw(self, data: Dataset) -> None:
         values = {(r["method"], r["sample_id"]): r["abs_rel"] for r in self.rows if r["dataset"] == data.name}
-        first = list(dict.fromkeys(method for found in self._depths.values() for method in found))[:SHOWN]
+        shown = [found for (name, _), found in self._depths.items() if name == data.name]
+        first = list(dict.fromkeys(method for found in shown for method in found))[:SHOWN]
         examples = []
         for rank, row in self._picks[data.name].items():
             truth, sample = load_depth(row), row["sample_id"]
