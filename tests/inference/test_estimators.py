@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import tiny_networks
 import torch
 import transformers as hf
 from safetensors.torch import save_file
@@ -18,10 +19,6 @@ from tr2m_plugin.inference.model_folder import load_spec, save_model
 from tr2m_plugin.models import NeWCRFs
 from tr2m_plugin.models.metric_depth import MetricDepth
 from tr2m_plugin.registry import MODELS, scoped
-
-STAGES = ["stage1", "stage2", "stage3", "stage4"]
-NECK = {"neck_hidden_sizes": [8, 16, 16, 16], "fusion_hidden_size": 8}
-VIT = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64, "image_size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +37,13 @@ def save(network, processor, folder):
 
 @pytest.fixture(scope="module")
 def glpn(tmp_path_factory):
-    config = hf.GLPNConfig(
-        depths=[1] * 4, hidden_sizes=[8, 16, 32, 64], num_attention_heads=[1, 2, 4, 8], decoder_hidden_size=16
-    )
-    return save(hf.GLPNForDepthEstimation(config), hf.GLPNImageProcessor(), tmp_path_factory.mktemp("glpn"))
+    return save(tiny_networks.glpn(), hf.GLPNImageProcessor(), tmp_path_factory.mktemp("glpn"))
 
 
 @pytest.fixture(scope="module")
 def zoedepth(tmp_path_factory):
-    backbone = hf.BeitConfig(
-        **VIT, patch_size=16, out_features=STAGES, reshape_hidden_states=False, use_relative_position_bias=True
-    )
-    config = hf.ZoeDepthConfig(
-        backbone_config=backbone,
-        **NECK,
-        bottleneck_features=8,
-        num_relative_features=8,
-        bin_embedding_dim=8,
-        num_attractors=[4, 2, 2, 1],
-        bin_configurations=[{"n_bins": 8, "min_depth": 1e-3, "max_depth": 10.0, "name": "nyu"}],
-    )
     processor = hf.ZoeDepthImageProcessor(size={"height": 64, "width": 96})
-    return save(hf.ZoeDepthForDepthEstimation(config), processor, tmp_path_factory.mktemp("zoedepth"))
+    return save(tiny_networks.zoedepth(), processor, tmp_path_factory.mktemp("zoedepth"))
 
 
 @pytest.fixture(scope="module")

@@ -9,84 +9,12 @@ import transformers as hf
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import PixelData
 from somebodys_model import HOOK, Pictures, Watch, run, soc
+from tiny_networks import dpt, dpt_hybrid, glpn, midas, zoedepth
 from torch.nn import functional as F
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import HFDepthModel
 from tr2m_plugin.structures import DepthDataSample
-
-STAGES = ["stage1", "stage2", "stage3", "stage4"]
-NECK = {"neck_hidden_sizes": [8, 16, 16, 16], "fusion_hidden_size": 8}
-VIT = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64, "image_size": 64}
-
-
-def dpt():
-    return hf.DPTForDepthEstimation(
-        hf.DPTConfig(**VIT, **NECK, patch_size=16, backbone_out_indices=[0, 1, 2, 3], is_hybrid=False)
-    )
-
-
-def dpt_hybrid():
-    backbone = hf.BitConfig(
-        embedding_size=8,
-        hidden_sizes=[16, 32, 64],
-        depths=[2] * 3,
-        global_padding="same",
-        embedding_dynamic_padding=True,
-        num_groups=2,
-        out_features=STAGES[:3],
-        layer_type="bottleneck",
-    )
-    return hf.DPTForDepthEstimation(
-        hf.DPTConfig(
-            **VIT,
-            is_hybrid=True,
-            backbone_config=backbone,
-            patch_size=16,
-            backbone_featmap_shape=[1, 64, 4, 4],
-            backbone_out_indices=[0, 1, 2, 3],
-            neck_ignore_stages=[0, 1],
-            readout_type="project",
-            reassemble_factors=[1, 1, 1, 0.5],
-            neck_hidden_sizes=[16, 32, 16, 16],
-            fusion_hidden_size=16,
-        )
-    )
-
-
-def midas():
-    backbone = hf.Swinv2Config(
-        image_size=64, embed_dim=16, depths=[1] * 4, num_heads=[2, 4, 8, 16], window_size=4, out_features=STAGES
-    )
-    return hf.DPTForDepthEstimation(
-        hf.DPTConfig(backbone_config=backbone, neck_hidden_sizes=[16, 32, 64, 128], fusion_hidden_size=16)
-    )
-
-
-def glpn():
-    return hf.GLPNForDepthEstimation(
-        hf.GLPNConfig(
-            depths=[1] * 4, hidden_sizes=[8, 16, 32, 64], num_attention_heads=[1, 2, 4, 8], decoder_hidden_size=16
-        )
-    )
-
-
-def zoedepth():
-    backbone = hf.BeitConfig(
-        **VIT, patch_size=16, out_features=STAGES, reshape_hidden_states=False, use_relative_position_bias=True
-    )
-    return hf.ZoeDepthForDepthEstimation(
-        hf.ZoeDepthConfig(
-            backbone_config=backbone,
-            **NECK,
-            bottleneck_features=8,
-            num_relative_features=8,
-            bin_embedding_dim=8,
-            num_attractors=[4, 2, 2, 1],
-            bin_configurations=[{"n_bins": 8, "min_depth": 1e-3, "max_depth": 10.0, "name": "nyu"}],
-        )
-    )
-
 
 SQUARE = {"size": {"height": 64, "width": 64}}
 NETWORKS = {

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, find_all, numbered, stored_as
+from tr2m_plugin.datasets.readers.base import Reader
+from tr2m_plugin.datasets.readers.files import find_all, numbered, stored_as
 from tr2m_plugin.errors import InputError
 
 VIDEOS = {

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import reading, to_depth
-from tr2m_plugin.datasets.readers.base import Reader, check_stored, find_all, find_list
+from tr2m_plugin.datasets.readers.base import Reader
+from tr2m_plugin.datasets.readers.files import check_stored, find_all, find_list
 from tr2m_plugin.errors import InputError, require
 
 SPLIT_CSV = "metadata_images_split_scene_v1.csv"

@@ -10,18 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import (
-    Reader,
-    below,
-    find_first,
-    find_list,
-    focal_length,
-    read_fields,
-    stored_as,
-)
+from tr2m_plugin.datasets.readers.base import ListedReader
+from tr2m_plugin.datasets.readers.files import below, find_first, focal_length, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 
-LISTS = {"train": "eigen_train_files_with_gt.txt", "test": "eigen_test_files_with_gt.txt"}
 PICTURES = ("raw", "raw_data", "kitti_raw", "input", ".")
 DEPTHS = ("gts", "gt", "data_depth_annotated", "data_depth_annotated_zoedepth", "groundtruth", ".")
 NO_TRUTH = "None"
@@ -29,7 +21,7 @@ NO_TRUTH = "None"
 
 
 @dataclass(frozen=True)
-class KITTI(Reader):
+class KITTI(ListedReader):
     """KITTI's Eigen split: 23,158 pictures of 33 drives to train on, and the 652 of 697 test pictures that have depth.
 
     Pictures are those of the raw data (`2011_09_26/2011_09_26_drive_0002_sync/image_02/data/0000000005.png`), depth is
@@ -41,22 +33,22 @@ class KITTI(Reader):
     Sizes differ by day, about 370 to 376 × 1224 to 1242; the field evaluates with `crop="kb"`.
 
     Args:
-        train_list: split file. Default: looked for in the root and in folders of lists below it.
-        test_list: the same for the test split.
         pictures: folder of the raw data, relative to the root or absolute. Default: the first of `PICTURES` that is
             there.
         depths: folder of the ground truth, relative to the root or absolute. Default: the first of `DEPTHS` that is
             there.
     """
 
-    train_list: str | None = None
-    test_list: str | None = None
     pictures: str | None = None
     depths: str | None = None
 
     name: ClassVar[str] = "kitti"
     title: ClassVar[str] = "KITTI"
     domain: ClassVar[str] = "outdoor"
+    names: ClassVar[Mapping[str, str]] = {
+        "train": "eigen_train_files_with_gt.txt",
+        "test": "eigen_test_files_with_gt.txt",
+    }
     counts: ClassVar[Mapping[str, int]] = {"train": 23158, "test": 652}
     publisher: ClassVar[str] = (
         "KIT, cvlibs.net/datasets/kitti: the raw data, and data_depth_annotated.zip of the depth benchmark; the lists "
@@ -67,15 +59,10 @@ class KITTI(Reader):
         "test": ["031e751e34f3411e16f9d3f8aa3a67fc", "f9eeeb95be363933f689f6445e86a7fa"],  # BTS's, RSA's
     }
 
-    def lists(self) -> dict[str, Path]:
-        given = {"train": self.train_list, "test": self.test_list}
-        found = {split: find_list(self.folder, [LISTS[split]], given[split]) for split in LISTS if self.wants(split)}
-        return {split: path for split, path in found.items() if path is not None}
-
     def rows(self) -> Iterable[dict[str, Any]]:
         lists = self.lists()
         if not lists:
-            wanted = [LISTS[split] for split in LISTS if self.wants(split)]
+            wanted = [self.names[split] for split in self.names if self.wants(split)]
             raise InputError(f"{self.folder} has none of {', '.join(wanted)}: {self.publisher}")
         for split, path in lists.items():
             yield from self._listed(split, path)

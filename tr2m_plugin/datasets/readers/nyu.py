@@ -11,12 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import read_image, reading, to_depth
-from tr2m_plugin.datasets.readers.base import (
-    Reader,
+from tr2m_plugin.datasets.readers.base import ListedReader
+from tr2m_plugin.datasets.readers.files import (
     below,
     check_stored,
     find_first,
-    find_list,
     focal_length,
     load_mat,
     read_fields,
@@ -24,7 +23,6 @@ from tr2m_plugin.datasets.readers.base import (
 )
 from tr2m_plugin.errors import InputError, require
 
-LISTS = {"train": "nyudepthv2_train_files_with_gt.txt", "test": "nyudepthv2_test_files_with_gt.txt"}
 FOLDERS = {"train": ("sync", "train"), "test": ("official_splits/test", "test")}
 LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
 SIZE = (480, 640)
@@ -35,7 +33,7 @@ FRAME = (slice(7, 474), slice(7, 632))
 
 
 @dataclass(frozen=True)
-class NYUv2(Reader):
+class NYUv2(ListedReader):
     """NYU Depth v2: 24,231 pictures of 284 scenes to train on, the 654 of the official test split.
 
     The folders are those of BTS and its followers (`sync/SCENE/rgb_00000.jpg` with `sync_depth_00000.png`, and
@@ -44,17 +42,15 @@ class NYUv2(Reader):
     (MATLAB 5): raw depth, not the in-filled one, cut to millimetres, and pictures black outside rows 7:474 and columns
     7:632, as the lists' extraction script leaves them (cleinc/bts, extract_official_train_test_set_from_mat.py).
 
-    Args:
-        train_list: split file. Default: looked for in the root and in folders of lists below it.
-        test_list: the same for the test split.
     """
-
-    train_list: str | None = None
-    test_list: str | None = None
 
     name: ClassVar[str] = "nyu"
     title: ClassVar[str] = "NYU Depth v2"
     domain: ClassVar[str] = "indoor"
+    names: ClassVar[Mapping[str, str]] = {
+        "train": "nyudepthv2_train_files_with_gt.txt",
+        "test": "nyudepthv2_test_files_with_gt.txt",
+    }
     counts: ClassVar[Mapping[str, int]] = {"train": 24231, "test": 654}
     publisher: ClassVar[str] = (
         "NYU, cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html; the synchronised training pictures and the lists come "
@@ -65,11 +61,6 @@ class NYUv2(Reader):
         "test": ["97fc4ddef437228b1f9fc9b8054b778f"],
     }
 
-    def lists(self) -> dict[str, Path]:
-        given = {"train": self.train_list, "test": self.test_list}
-        found = {split: find_list(self.folder, [LISTS[split]], given[split]) for split in LISTS if self.wants(split)}
-        return {split: path for split, path in found.items() if path is not None}
-
     def rows(self) -> Iterable[dict[str, Any]]:
         lists = self.lists()
         labeled = "test" not in lists and self.wants("test") and (self.folder / LABELED).is_file()
@@ -78,7 +69,7 @@ class NYUv2(Reader):
         if labeled:
             yield from self._labeled()
         if not lists and not labeled:
-            wanted = [LISTS[split] for split in LISTS if self.wants(split)]
+            wanted = [self.names[split] for split in self.names if self.wants(split)]
             raise InputError(
                 f"{self.folder} has none of {', '.join(wanted)}, nor {LABELED} with {SPLITS}: {self.publisher}"
             )

@@ -10,16 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import reading, to_depth
-from tr2m_plugin.datasets.readers.base import (
-    Reader,
-    extras_of,
-    find_all,
-    find_first,
-    find_list,
-    load_mat,
-    numbered,
-    stored_as,
-)
+from tr2m_plugin.datasets.readers.base import Reader, extras_of
+from tr2m_plugin.datasets.readers.files import find_all, find_first, find_list, load_mat, numbered, stored_as
 from tr2m_plugin.errors import InputError
 
 IMAGES = ("rgb", "SUNRGBD-test_images")

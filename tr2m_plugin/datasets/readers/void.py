@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import reading, to_depth
-from tr2m_plugin.datasets.readers.base import Reader, find_first, find_list, read_fields, stored_as
+from tr2m_plugin.datasets.readers.base import Reader
+from tr2m_plugin.datasets.readers.files import find_first, find_list, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 
 PREFIX = "void_1500/"
