@@ -124,12 +124,12 @@ def wrong_texts(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, list[
 def write_summary(path: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:
     """The means as CSV, a line per method and dataset, for plots (`dvc plots`)."""
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["method", "dataset", *METRICS, "images", "empty"], extrasaction="ignore")
+        writer = csv.DictWriter(file, ["name", "method", "dataset", *METRICS, "images", "empty"], extrasaction="ignore")
         writer.writeheader()
         for method, entry in metrics.items():
             for dataset, values in entry.items():
                 if isinstance(values, Mapping) and "images" in values:
-                    writer.writerow({"method": method, "dataset": dataset, **values})
+                    writer.writerow({"name": f"{dataset}, {method}", "method": method, "dataset": dataset, **values})
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
