@@ -17,6 +17,7 @@ import yaml
 from benchmarks.tiny_llava import save_llava
 from pipelines import describe, descriptions, embed_text, evaluate, index, relative_depth, report, train
 from pipelines.params import Stage
+from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
 from tr2m_plugin.datasets.readers import READERS
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, INDEX, read_table, sample_key
@@ -149,6 +150,22 @@ def test_all_nine_are_measured_by_the_release_protocol(run):
             assert all(found[metric] is not None for metric in METRICS)
     assert metrics["tr2m"]["c3vd"]["unit"] == "mm"
     assert metrics["domain_fit"]["fitted_on"] == "test"
+
+
+def test_the_command_line_measures_the_same(run, roots, tmp_path):
+    root = run / "work" / "paper"
+    names = ("nyu", "kitti", "c3vd")
+    datasets = [f"{name}={roots[name]}" for name in names]
+    arguments = ["evaluate", "--model", root / "model", "--datasets", *datasets, "--out", tmp_path, "--no-pictures"]
+    arguments += ["--descriptions", root / "descriptions.parquet", "--device", "cpu", "--workers", "0"]
+    assert main([str(argument) for argument in arguments]) == 0
+    (found,) = json.loads((tmp_path / "metrics.json").read_text()).values()
+    expected = json.loads((run / "metrics.json").read_text())["tr2m"]
+    assert found["weights"] == expected["weights"]
+    for name in names:
+        assert found[name]["protocol_hash"] == expected[name]["protocol_hash"]
+        for metric in METRICS:
+            assert found[name][metric] == pytest.approx(expected[name][metric], rel=1e-3), (name, metric)
 
 
 def test_the_report_has_the_papers_tables(run):

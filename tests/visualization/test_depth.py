@@ -40,3 +40,15 @@ def test_the_bar_stands_beside_the_picture():
     assert picture.dtype == np.uint8
     assert picture.shape[1] > 800
     assert picture[300, 20:400].std() > 0
+
+
+def test_sparse_points_are_drawn_larger_and_the_nearer_wins():
+    depth = np.zeros((20, 20))
+    depth[5, 5], depth[5, 7] = 9, 2
+    colors = colorize_depth(depth, 1, 10)
+    blue, red = colors[5, 5], colors[5, 7]
+    assert (colors[4:7, 4:6] == blue).all()
+    assert (colors[4:7, 6:9] == red).all()
+    assert (colors[0, 0] == colors[5, 9]).all()
+    errors = error_map(np.full((20, 20), 4.0), depth)
+    assert (errors[4:7, 6:9] == errors[5, 7]).all(), "and the larger error"

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tr2m_plugin.evaluation.protocols import Protocol
-from tr2m_plugin.visualization.sample import LETTER, WIDTH, _colored, _lines, draw_sample
+from tr2m_plugin.visualization.sample import LETTER, WIDTH, _lines, draw_sample
 
 
 def drawn(path, picture, depth, protocol, sentences=()):
@@ -34,13 +34,3 @@ def test_sentences_are_wrapped_behind_their_source():
     assert lines[1].startswith(" " * 14 + "word")
     assert [line.rstrip() for line in lines[-2:]] == ["rsa           An image.", "rsa"]
     assert max(map(len, lines)) * LETTER < WIDTH
-
-
-def test_sparse_points_are_drawn_larger_and_the_nearer_wins():
-    depth = np.zeros((20, 20))
-    depth[5, 5], depth[5, 7] = 9, 2
-    colors = _colored(depth, 1, 10)
-    blue, red = colors[5, 5], colors[5, 7]
-    assert (colors[4:7, 4:6] == blue).all()
-    assert (colors[4:7, 6:9] == red).all()
-    assert (colors[0, 0] == colors[5, 9]).all()

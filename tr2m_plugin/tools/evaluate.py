@@ -292,7 +292,7 @@ class Evaluation:
             depths = {method: found.get(method, np.zeros_like(truth)) for method in first}
             numbers = {method: values.get((method, sample)) for method in first}
             counted = np.where(data.protocol.valid(truth), truth, 0)
-            examples.append(Example(f"{rank}\n{sample}", load_picture(row), counted, depths, numbers))
+            examples.append(Example(rank, sample, load_picture(row), counted, depths, numbers))
         title = f"{data.name}, protocol {data.protocol.name}"
         draw_errors(self.out / f"errors_{file_name(data.name)}.png", examples, data.unit, title)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +13,9 @@ DEPTH_COLORS = "Spectral"
 ERROR_COLORS = "magma"
 NOTHING = (40, 40, 40)
 """Colour of pixels without a value."""
+
+SPARSE = 0.3
+"""Share of known pixels below which a map is drawn with larger points."""
 
 
 def colorize(values: np.ndarray, low: float, high: float, colors: str = DEPTH_COLORS) -> np.ndarray:
@@ -43,14 +47,26 @@ def inverse_limits(*depths: np.ndarray) -> tuple[float, float]:
 
 
 def colorize_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
-    """Depth in colour, even in log depth, red near and blue far; zero is no measurement. (H, W, 3) uint8 RGB."""
+    """Depth in colour, even in log depth, red near and blue far; zero is no measurement. (H, W, 3) uint8 RGB.
+
+    Each point of a sparse map is 3 × 3; where they meet, the nearer covers.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(depth > 0, np.log(depth), np.nan)
-    return colorize(logs, np.log(near), np.log(far))
+    return colorize(-_enlarge(-logs), np.log(near), np.log(far))
+
+
+def _enlarge(values: np.ndarray) -> np.ndarray:
+    """Values with each point of a sparse map 3 × 3, where the larger covers; NaN is no point."""
+    known = ~np.isnan(values)
+    if known.mean() >= SPARSE:
+        return values
+    largest = cv2.dilate(np.where(known, values, -np.inf).astype(np.float32), np.ones((3, 3)))
+    return np.where(np.isfinite(largest), largest, np.nan)
 
 
 def error_map(pred: np.ndarray, truth: np.ndarray, worst: float = 0.5) -> np.ndarray:
-    """AbsRel per pixel in colour, dark for none and bright from `worst` on (paper, Figure 3).
+    """AbsRel per pixel in colour, dark for none and bright from `worst` on (paper, Figure 3); sparse points are 3 × 3.
 
     Args:
         pred: predicted depth, (H, W).
@@ -58,7 +74,7 @@ def error_map(pred: np.ndarray, truth: np.ndarray, worst: float = 0.5) -> np.nda
         worst: error of the last colour. Default: 0.5.
     """
     error = np.where(truth > 0, np.abs(pred - truth) / np.where(truth > 0, truth, 1), np.nan)
-    return colorize(error, 0, worst, ERROR_COLORS)
+    return colorize(_enlarge(error), 0, worst, ERROR_COLORS)
 
 
 def depth_with_bar(depth: np.ndarray, unit: str, title: str = "") -> np.ndarray:

@@ -15,6 +15,9 @@ from matplotlib.figure import Figure
 
 from tr2m_plugin.visualization.depth import ERROR_COLORS, colorize_depth, error_map, inverse_limits
 
+LONGEST = 40
+"""Letters that fit below a picture."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -22,6 +25,7 @@ class Example:
 
     Attributes:
         title: written at its left.
+        name: written below, its end where it is long.
         picture: (H, W, 3) uint8 RGB.
         truth: true depth that counts, (H, W), 0 = nothing.
         depths: predicted depth by method, at the truth's size.
@@ -29,6 +33,7 @@ class Example:
     """
 
     title: str
+    name: str
     picture: np.ndarray
     truth: np.ndarray
     depths: Mapping[str, np.ndarray]
@@ -56,7 +61,7 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
     for line, example in zip(grid, examples, strict=True):
         near, far = inverse_limits(example.truth)
         tiles = [example.picture, colorize_depth(example.truth, near, far)]
-        notes = ["", f"{near:.2g} to {far:.2g} {unit}"]
+        notes = [_short(example.name), f"{near:.2g} to {far:.2g} {unit}"]
         for method in methods:
             depth = example.depths[method]
             tiles += [colorize_depth(depth, near, far), error_map(depth, example.truth, worst)]
@@ -67,7 +72,7 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
             axes.set(xticks=[], yticks=[])
             axes.set_xlabel(note, fontsize=8)
             axes.spines[:].set_visible(False)
-        line[0].set_ylabel(example.title, fontsize=8)
+        line[0].set_ylabel(example.title, fontsize=9)
     heads = ["picture", "truth", *(head for method in methods for head in (method, "error"))]
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head, fontsize=9, wrap=True)
@@ -77,3 +82,7 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
     figure.suptitle(title, fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(str(path))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"

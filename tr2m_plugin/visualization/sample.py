@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 WIDE = 1.8
 """Width over height from which on panels stand below each other."""
-SPARSE = 0.3
-"""Share of measured pixels below which each is drawn larger, so that it can be seen."""
 WIDTH, DOTS = 12.0, 120
 """Of the figure: inches, and dots per inch."""
 SMALL, LETTER, LINE = 9, 0.075, 0.155
@@ -70,8 +67,10 @@ def draw_sample(
     window = "" if protocol.crop is None else " in the window"
     shown = {
         f"picture, {_size(picture)}": picture,
-        f"depth, {_size(depth)}, {(depth > 0).mean():.1%} measured": _colored(depth, near, far),
-        f"what counts: {low:g} to {high:g} {unit}{window}, {counts.mean():.1%}": _colored(depth * counts, near, far),
+        f"depth, {_size(depth)}, {(depth > 0).mean():.1%} measured": colorize_depth(depth, near, far),
+        f"what counts: {low:g} to {high:g} {unit}{window}, {counts.mean():.1%}": colorize_depth(
+            depth * counts, near, far
+        ),
     }
     for place, (head, tile) in zip(places, shown.items(), strict=True):
         place.imshow(tile)
@@ -107,15 +106,6 @@ def _lines(sentences: Sequence[tuple[str, str]]) -> list[str]:
 
 def _size(array: np.ndarray) -> str:
     return f"{array.shape[0]} × {array.shape[1]}"
-
-
-def _colored(depth: np.ndarray, near: float, far: float) -> np.ndarray:
-    """Depth in colour, each pixel of sparse depth 3 × 3, the nearer one where they meet."""
-    if (depth > 0).mean() < SPARSE:
-        filled = np.where(depth > 0, depth, np.inf).astype(np.float32)
-        nearest = cv2.erode(filled, np.ones((3, 3)), borderType=cv2.BORDER_REPLICATE)
-        depth = np.where(np.isfinite(nearest), nearest, 0)
-    return colorize_depth(depth, near, far)
 
 
 def _outline(axes: Axes, protocol: Protocol, size: tuple[int, int]) -> None:
