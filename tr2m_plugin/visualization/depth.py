@@ -61,7 +61,8 @@ def _enlarge(values: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
     if known.mean() >= SPARSE:
         return values
-    largest = cv2.dilate(np.where(known, values, -np.inf).astype(np.float32), np.ones((3, 3)))
+    filled = np.where(known, values, -np.inf).astype(np.float32)
+    largest = cv2.dilate(filled, np.ones((3, 3)), borderType=cv2.BORDER_REPLICATE)
     return np.where(np.isfinite(largest), largest, np.nan)
 
 
