@@ -18,7 +18,7 @@ from tr2m_plugin import __version__
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.readers import reader_of
-from tr2m_plugin.datasets.tables import sample_key, write_table
+from tr2m_plugin.datasets.tables import INDEX, sample_key, write_table
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import Protocol, ScaleShiftFit, apply_scale_shift, linear_fit, median_scale, protocol_of
@@ -26,6 +26,7 @@ from tr2m_plugin.evaluation.results import PER_IMAGE, measure, pick_examples, su
 from tr2m_plugin.evaluation.tables import write_tables
 from tr2m_plugin.inference.model_folder import ModelSpec, load_model
 from tr2m_plugin.structures import DepthDataSample
+from tr2m_plugin.tools.data import result_kind
 
 METHODS: dict[str, bool] = {
     "tr2m": False,
@@ -281,18 +282,17 @@ def _refuse_mirrors(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _facts(info: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("dataset", "sample_id", "domain", "unit", "depth", "protocol", "depth_min", "depth_max", "reader")
-    return {**{name: info[name] for name in kept}, "texts": info["texts"][:1]}
+    return {**{name: info[name] for name in INDEX}, "texts": info["texts"][:1]}
 
 
 def _dataset_facts(row: Mapping[str, Any], counts: Mapping[str, int], kind: str) -> dict[str, Any]:
     """What is said of a dataset's results; those of a part of a published one are fixtures."""
     protocol = protocol_of(row)
     facts = {"unit": row["unit"], "protocol": protocol.name, "protocol_hash": protocol.hash, "kind": kind}
+    if kind == "reproduced":
+        facts["kind"] = result_kind(row["reader"], counts[row["dataset"]], protocol)
     if row["reader"]:
         facts["published"] = reader_of(row["reader"]).counts.get("test")
-        if counts[row["dataset"]] < facts["published"] or protocol.name.endswith("*"):
-            facts["kind"] = "fixture"
     return facts
 
 

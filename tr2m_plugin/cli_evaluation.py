@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     for data in datasets:
         print(f"{data.name}: {len(data.rows)} pictures, protocol {data.protocol.name} {data.protocol.hash}", flush=True)
     evaluation = Evaluation(datasets, args.out, options)
-    stored = [
-        [(_predictions(folder, data.name, args, returns), data) for data in datasets] for folder in args.predictions
-    ]
+    stored = [_predictions(folder, datasets, args, returns) for folder in args.predictions]
     for model in dict.fromkeys(args.model):
         evaluation.add_model(open_estimator(model, args.weights, args.device, args.dtype, returns))
         if options.part is None:
@@ -116,17 +114,37 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def _predictions(folder: Path, dataset: str, args: argparse.Namespace, returns: Any) -> Any:
+def _predictions(folder: Path, datasets: Sequence[Any], args: argparse.Namespace, returns: Any) -> list[Any]:
+    """One program's predictions with the dataset that each are of."""
+    from tr2m_plugin.evaluation.results import file_name
     from tr2m_plugin.inference.predictions import StoredPredictions
 
-    own = folder / dataset if (folder / dataset).is_dir() else folder
-    return StoredPredictions(own, returns, args.png_scale, folder.name)
+    found = []
+    for data in datasets:
+        named = (folder / data.name, folder / file_name(data.name))
+        own = next((path for path in named if path.is_dir()), folder)
+        if own == folder and len(datasets) > 1:
+            raise InputError(f"{folder} has no folder {data.name}: predictions of several datasets lie in one each")
+        found.append((StoredPredictions(own, returns, args.png_scale, folder.name), data))
+    return found
 
 
 def _count(text: str) -> int:
     if not (text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _factor(text: str) -> float:
+    if not (text.replace(".", "", 1).replace("e-", "", 1).isdigit() and float(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return float(text)
 
 
 def _print(metrics: Mapping[str, Any]) -> None:
@@ -162,7 +180,7 @@ def add_evaluate(commands: Any) -> None:
     )
     add("--returns", choices=["depth", "disparity"], help="what the numbers are, where the model does not say")
     add("--unit", choices=["m", "mm", "dataset", "none"], help="of them; none: affine-invariant")
-    add("--png-scale", type=float, help="factor from the numbers of PNG files to the unit")
+    add("--png-scale", type=_factor, help="factor from the numbers of PNG files to the unit")
     add("--datasets", nargs="*", default=[], metavar="NAME[=ROOT]", help="(default: all that have a root)")
     add("--roots", type=Path, default=ROOTS, help="YAML file of datasets and their roots (default: params.yaml)")
     add("--profile", default="paper", help="profile of params.yaml (default: paper)")
@@ -198,7 +216,7 @@ def add_evaluate(commands: Any) -> None:
         help="sentences that models get: right, wrong_scene, wrong_domain (default: right)",
     )
     add("--wrong-text", help="another domain's sentence, where the datasets have one domain")
-    add("--seed", type=int, default=0, help="of wrong descriptions (default: 0)")
+    add("--seed", type=_number, default=0, help="of wrong descriptions (default: 0)")
     add(
         "--size",
         nargs="+",
@@ -218,7 +236,7 @@ def add_evaluate(commands: Any) -> None:
     add("--part", metavar="K/N", help="predict every N-th picture from the K-th on, and measure nothing")
     add("--limit", type=_count, help="the most pictures of a dataset, evenly spaced (default: all)")
     add("--batch-size", type=_count, default=4, help="pictures at a time (default: 4)")
-    add("--workers", type=int, default=2, help="processes that read pictures (default: 2)")
+    add("--workers", type=_number, default=2, help="processes that read pictures (default: 2)")
     add("--device", default="auto", help="torch device (default: auto)")
     add("--dtype", default="float32", help="precision of transformers' networks (default: float32)")
     add("--no-pictures", action="store_true", help="draw no error maps")

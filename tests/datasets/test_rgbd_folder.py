@@ -229,3 +229,8 @@ def test_folders_without_rights_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "is_dir", deny)
     with pytest.raises(InputError, match=f"{tmp_path} cannot be read: Permission denied"):
         RGBDFolder(str(tmp_path), **WHOLE)
+
+
+def test_what_file_systems_keep_beside_data_is_passed_over(tmp_path):
+    fill(tmp_path, ["a", "lost+found/b"])
+    assert [row["sample_id"] for row in RGBDFolder(str(tmp_path), **WHOLE).index()] == ["a"]

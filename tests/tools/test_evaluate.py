@@ -375,7 +375,7 @@ def test_shards_of_other_inputs_are_refused(published, tmp_path, capsys):
     assert "was predicted from other inputs" in capsys.readouterr().err
 
 
-def test_metres_become_millimetres_where_the_dataset_has_them(mine, tmp_path):
+def test_metres_become_millimetres_where_the_dataset_has_them(mine, tmp_path, capsys):
     entry = {**MINE, "root": str(mine), "depth_scale": 1, "unit": "mm", "depth_range": [300, 8000]}
     (tmp_path / "mm.yaml").write_text(yaml.safe_dump({"mine": entry}))
     base = ["--model", "tr2m_mini", "--text", "a kitchen", "--size", 56, 70, "--no-pictures"]
@@ -389,6 +389,12 @@ def test_metres_become_millimetres_where_the_dataset_has_them(mine, tmp_path):
         found[name] = metrics_of(tmp_path / name)["TR2M (tr2m_mini)"]["mine"]
     assert found["mm"]["abs_rel"] == pytest.approx(found["m"]["abs_rel"], rel=1e-3)
     assert found["raw"]["abs_rel"] > found["mm"]["abs_rel"]
+    again = [*base, "--roots", tmp_path / "mm.yaml", "--save-predictions", "--out", tmp_path / "kept"]
+    assert run(*again) == 0
+    assert run(*again, "--returns", "depth", "--unit", "dataset") == 2, "kept ones mean something else"
+    metres = ["--predictions", tmp_path / "kept/predictions/TR2M_tr2m_mini", "--roots", mine / "roots.yaml"]
+    assert run(*metres, "--out", tmp_path / "other") == 2
+    assert "or for another unit" in capsys.readouterr().err
 
 
 def test_kinds_are_reproduced_only_for_whole_published_data(published, mine, tmp_path, monkeypatch):
@@ -402,6 +408,12 @@ def test_kinds_are_reproduced_only_for_whole_published_data(published, mine, tmp
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
     ((_, entry),) = metrics_of(tmp_path / "whole").items()
     assert entry["kind"] == "reproduced"
+    own = tmp_path / "release"
+    own.mkdir()
+    (own / "nyu.yaml").write_text("{depth_range: [0.001, 3], name: release}")
+    assert main([*arguments, "--protocol", str(own), "--out", str(tmp_path / "own")]) == 0
+    ((_, entry),) = metrics_of(tmp_path / "own").items()
+    assert (entry["kind"], entry["nyu"]["protocol"]) == ("fixture", "release*"), "only the package's is published"
     assert main([*arguments, "--set", "crop=garg", "--out", str(tmp_path / "other")]) == 0
     ((_, entry),) = metrics_of(tmp_path / "other").items()
     assert entry["kind"] == "fixture"
@@ -443,3 +455,45 @@ def test_a_picture_that_the_model_cannot_take_is_one_failure(mine, tmp_path, mon
     assert run(*arguments, "--roots", mine / "roots.yaml", "--out", tmp_path) == 2
     ((_, entry),) = metrics_of(tmp_path).items()
     assert (entry["mine"]["images"], entry["mine"]["failed"]) == (4, 1)
+
+
+def test_parts_from_another_machine_fit(mine, tmp_path, capsys):
+    base = ["--model", "mini_depth_anything", "--size", 56, 70, "--alignment", "linear", "--no-pictures"]
+    base += ["--out", tmp_path / "out"]
+    assert run(*base, "--roots", mine / "roots.yaml", "--part", "1/1") == 0
+    elsewhere = shutil.copytree(mine, tmp_path / "elsewhere")
+    (elsewhere / "roots.yaml").write_text(yaml.safe_dump({"mine": {**MINE, "root": str(elsewhere)}}))
+    capsys.readouterr()
+    assert run(*base, "--roots", elsewhere / "roots.yaml", "--save-predictions") == 0
+    assert "predict: 0picture" in capsys.readouterr().err
+    picture = cv2.imread(str(elsewhere / "0_rgb.png"))
+    cv2.imwrite(str(elsewhere / "0_rgb.png"), 255 - picture)
+    assert run(*base, "--roots", elsewhere / "roots.yaml", "--save-predictions") == 0
+    assert "0/1 [" in capsys.readouterr().err, "a picture that is another is predicted anew"
+
+
+def test_predictions_of_several_datasets_lie_in_folders_of_their_names(mine, tmp_path, capsys):
+    entries = {name: {**MINE, "root": str(mine)} for name in ("one room", "other")}
+    (tmp_path / "roots.yaml").write_text(yaml.safe_dump(entries))
+    write_files(tmp_path / "flat", mine, 1.1)
+    arguments = ["--returns", "depth", "--unit", "mm", "--roots", tmp_path / "roots.yaml", "--out", tmp_path / "out"]
+    assert run("--predictions", tmp_path / "flat", *arguments) == 2
+    assert "has no folder one room: predictions of several datasets" in capsys.readouterr().err
+    for name in ("one_room", "other"):
+        write_files(tmp_path / "sorted" / name, mine, 1.1)
+    assert run("--predictions", tmp_path / "sorted", *arguments) == 0
+    assert set(metrics_of(tmp_path / "out")["sorted"]) > {"one room", "other"}
+    assert (tmp_path / "out" / "dataset_one_room.md").is_file()
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_numbers(mine, tmp_path):
+    broken = shutil.copytree(mine, tmp_path / "mine")
+    (tmp_path / "roots.yaml").write_text(yaml.safe_dump({"mine": {**MINE, "root": str(broken)}}))
+    write_files(tmp_path / "A", mine, 1.1)
+    arguments = ["--predictions", tmp_path / "A", "--returns", "depth", "--unit", "mm"]
+    for number in range(1, 5):  # the first is looked at for its size
+        path = broken / f"{number}_rgb.png"
+        path.write_bytes(path.read_bytes()[:2000])
+    assert run(*arguments, "--roots", tmp_path / "roots.yaml", "--out", tmp_path / "out") == 2
+    assert metrics_of(tmp_path / "out")["A"]["mine"]["images"] == 5
+    assert (tmp_path / "out" / "errors_mine.png").is_file()

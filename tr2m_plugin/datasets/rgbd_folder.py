@@ -12,6 +12,7 @@ from typing import Any
 
 from tr2m_plugin.datasets.arrays import read_depth, read_image, reading
 from tr2m_plugin.datasets.readers.base import are_numbers, check_crop
+from tr2m_plugin.datasets.readers.files import OTHERS
 from tr2m_plugin.errors import InputError
 
 UNITS = ("m", "mm")
@@ -183,7 +184,10 @@ class RGBDFolder:
     def _files(root: Path, pattern: str) -> dict[str, Path]:
         before, after = pattern.split("*")
         with reading(root):  # `Path.rglob` would pass over folders that it must not read
-            below = [Path(folder, name) for folder, _, files in os.walk(root, onerror=_raise) for name in files]
+            below: list[Path] = []
+            for folder, folders, files in os.walk(root, onerror=_raise):
+                folders[:] = [name for name in folders if name not in OTHERS]
+                below += [Path(folder, name) for name in files]
             names = {path.relative_to(root).as_posix(): path for path in below if path.is_file()}
         return {
             name[len(before) : len(name) - len(after)]: path

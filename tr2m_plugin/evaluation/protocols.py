@@ -121,6 +121,11 @@ class Protocol:
         """The same of what a prediction depends on: how pictures are read and fed, not how it is measured."""
         return _hash({name: getattr(self, name) for name in INPUT_OPTIONS})
 
+    @property
+    def published(self) -> bool:
+        """Whether it is one of the package's, unchanged."""
+        return self.name in PROTOCOLS and self == load_protocol(self.name, self.dataset)
+
     def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
         """Rows and columns of a truth of that size that count."""
         if self.crop is None:
@@ -221,7 +226,14 @@ def load_protocol(name: str, dataset: str) -> Protocol:
         raise InputError(f"there is no protocol {name!r} for {dataset!r} ({path} does not exist); {known}")
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Protocol(**{"name": Path(name).name, "dataset": dataset, **options})
+        own = Path(name).name  # not to be taken for a published one
+        return Protocol(
+            **{
+                **options,
+                "name": name if name in PROTOCOLS else f"{own}*" if own in PROTOCOLS else own,
+                "dataset": dataset,
+            }
+        )
     except (yaml.YAMLError, TypeError, ValueError, OSError) as error:
         raise InputError(f"{path} is not a protocol: {error}") from error
 
@@ -236,6 +248,6 @@ def protocol_of(row: Mapping[str, Any]) -> Protocol:
         return load_protocol(os.fspath(row["protocol"]), row["dataset"])
     limits = row.get("depth_range") or (row["depth_min"], row["depth_max"])
     known = json.loads(row["extras"]) if row.get("extras") else {}
-    reading = {name: row[name] for name in ("depth_scale",) if row.get(name) is not None}
+    reading = {name: row[name] for name in ("unit", "depth_scale") if row.get(name) is not None}
     reading |= {name: bool(value) if name == "mask" else value for name, value in known.items()}
     return Protocol(limits, reader=reading, dataset=row.get("dataset", ""))

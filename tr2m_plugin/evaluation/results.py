@@ -167,10 +167,9 @@ def merge(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    facts = ("model", "weights", "alignment", "about", "version", "size", "seed")
+    facts = ("model", "weights", "alignment", "about", "version", "size", "seed", "unit_rule")
     both = [name for name in one if name in other and isinstance(one[name], Mapping) and "images" in one[name]]
-    hashes = all(one[name].get("protocol_hash") == other[name].get("protocol_hash") for name in both)
-    return hashes and all(one.get(fact) == other.get(fact) for fact in facts)
+    return all(one.get(name) == other.get(name) for name in (*facts, *both))
 
 
 def file_name(name: str) -> str:

@@ -90,11 +90,13 @@ class Estimator(ABC):
         returns: what its numbers mean.
         facts: what a result says of it.
         needs_text: whether it takes a sentence with each picture.
+        unit_rule: how its unit is known, where `returns` does not say: `text`, from the sentence, or `dataset`.
     """
 
     returns: Returns
     facts: Facts
     needs_text = False
+    unit_rule = "dataset"
 
     @abstractmethod
     def predict(
@@ -136,7 +138,7 @@ class TR2MEstimator(Estimator):
                 f"{returns.space}"
             )
         self.inferencer = TR2MInferencer(model, weights, device, show_progress=False)
-        self._by_text = returns is None
+        self.unit_rule = "text" if returns is None else "dataset"
         self.returns = returns or Returns("depth", metric=True)
         net = self.inferencer.spec.model["rescale_net"]["type"].rpartition(".")[2]
         factors = net == "RescaleFactors"
@@ -159,7 +161,7 @@ class TR2MEstimator(Estimator):
         return [sample.pred_depth_map.data[0].float().cpu().numpy() for sample in samples]
 
     def unit_of(self, text: str) -> str | None:
-        return self.inferencer.spec.unit_of(text) if self._by_text else None
+        return self.inferencer.spec.unit_of(text) if self.unit_rule == "text" else None
 
 
 class RelativeEstimator(Estimator):

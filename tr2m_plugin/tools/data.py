@@ -22,6 +22,25 @@ Found = TypeVar("Found")
 READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled")
 """Options of readers that change what is read, and so belong to the protocol."""
 
+CHOOSING = ("split", "test_list", "split_file", "split_csv")
+"""Options of readers that say which pictures belong to a split."""
+
+RESERVED = (
+    "kind",
+    "label",
+    "model",
+    "weights",
+    "about",
+    "alignment",
+    "version",
+    "size",
+    "seed",
+    "unit_rule",
+    "uses_ground_truth",
+    "fitted_on",
+)
+"""What results say of a method, beside its datasets."""
+
 
 def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[dict[str, Any]]:
     """Rows of a dataset, with the protocol by which they are evaluated.
@@ -42,11 +61,13 @@ def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[d
         if kind not in READERS:
             raise InputError(f"type must be one of {', '.join((*READERS, FOLDER))}, not {kind!r}")
         reader, rules = reader_of(kind), load_protocol(protocol, kind)
-        rows = reader(**{**rules.reader, **options}).index()
+        made = reader(**{**rules.reader, **options})
+        rows = made.index()
     except TypeError as error:
         raise InputError(f"{kind}: {error}") from error
     usual = {name: rules.reader.get(name, found.default) for name, found in reader.__dataclass_fields__.items()}
-    changes = {name: options[name] for name in READING if name in options and options[name] != usual[name]}
+    read = {name: getattr(made, name) for name in READING if name in options}
+    changes = {name: value for name, value in read.items() if value != usual[name]}
     named = name_protocol(protocol, {"reader": changes} if changes else {})
     low, high = rules.depth_range
     return [{**row, "protocol": named, "depth_min": low, "depth_max": high} for row in rows]
@@ -125,6 +146,7 @@ class Dataset:
         rows: of its test split.
         protocol: by which it is measured.
         published: how many pictures it is published with; None for a folder of one's own.
+        chosen: whether its entry says which pictures belong to it, and not the publisher.
         failed: why pictures or their truth could not be read, by sample id.
     """
 
@@ -132,6 +154,7 @@ class Dataset:
     rows: list[dict[str, Any]]
     protocol: Protocol
     published: int | None = None
+    chosen: bool = False
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -142,14 +165,26 @@ class Dataset:
     @property
     def kind(self) -> str:
         """Of its results: reproduced when a published dataset is whole and its protocol unchanged, else a fixture."""
-        whole = self.published is not None and len(self.rows) >= self.published
-        return "reproduced" if whole and not self.protocol.name.endswith("*") else "fixture"
+        return result_kind(self.rows[0]["reader"], len(self.rows), self.protocol, self.chosen)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What its results say of it."""
         facts = {"unit": self.unit, "protocol": self.protocol.name, "protocol_hash": self.protocol.hash}
         return {**facts, "published": self.published} if self.published is not None else facts
+
+
+def result_kind(reader: str | None, count: int, protocol: Protocol, chosen: bool = False) -> str:
+    """What a result is: reproduced when a published dataset is whole and its protocol the package's, else a fixture.
+
+    Args:
+        reader: name of the dataset's reader; None for a folder of one's own.
+        count: of its pictures.
+        protocol: by which they are measured.
+        chosen: whether the pictures are another choice than the publisher's. Default: False.
+    """
+    whole = reader is not None and reader_of(reader).is_whole(count) and not chosen
+    return "reproduced" if whole and protocol.published else "fixture"
 
 
 def attempt(read: Callable[[], Found], sample: str, failed: dict[str, str]) -> Found | None:
@@ -184,6 +219,8 @@ def open_datasets(
     opened = []
     for name, entry in entries.items():
         folder = entry["type"] == FOLDER
+        if name in RESERVED:
+            raise InputError(f"a dataset cannot be called {name!r}, which results call something else")
         if folder and reading:
             raise InputError(f"{name} is a folder of one's own: its entry says how it is read, not --set reader")
         rows = index_dataset({**({} if folder else {"splits": ["test"]}), **entry, **reading}, protocol)
@@ -196,5 +233,6 @@ def open_datasets(
         if limit is not None and len(rows) > limit:
             rows = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, limit)]
         published = None if folder else reader_of(entry["type"]).counts.get("test")
-        opened.append(Dataset(name, rows, protocol_of(rows[0]).changed(rest), published))
+        chosen = any(entry.get(option) for option in CHOOSING)
+        opened.append(Dataset(name, rows, protocol_of(rows[0]).changed(rest), published, chosen))
     return opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -45,6 +46,9 @@ SCALINGS = {
     "global_depth": "Global in depth",
 }
 """Alignments as the paper's tables call them."""
+
+TAIL = 4096
+"""Bytes of a picture file's end that tell whether it is another."""
 
 SHOWN = 4
 """The most methods beside each other in a picture."""
@@ -125,17 +129,17 @@ class Evaluation:
         """
         for stored, data in predictions:
             stored.check(row["sample_id"] for row in data.rows)
-            made = stored.settings.get("input")
-            if made is not None and made != data.protocol.input_hash:
+            now = {"input": data.protocol.input_hash, "unit": data.unit}
+            if any(stored.settings.get(name, value) != value for name, value in now.items()):
                 raise InputError(
-                    f"{stored.folder} was predicted from other inputs (size, crop or mirror image) than the protocol "
-                    f"{data.protocol.name} of {data.name} has: measure it by the protocol it was made for"
+                    f"{stored.folder} was predicted from other inputs (size, crop, mirror image) or for another unit "
+                    f"than {data.name} has by the protocol {data.protocol.name}: measure it as it was predicted"
                 )
         label = self._new_label(predictions[0][0].facts.label)
         for stored, data in predictions:
             own = stored.facts
             facts = {"model": own.model, "weights": own.weights, "about": own.about}
-            made = {"size": stored.settings.get("size"), "seed": None}
+            made = {"size": stored.settings.get("size"), "seed": None, "unit_rule": stored.settings.get("unit_rule")}
             job = Job(data, data.rows, label, stored.returns, {**facts, **made})
             self._measure(job, _reading(stored, job))
 
@@ -153,7 +157,7 @@ class Evaluation:
             rows = [row for row in rows if given[sample_key(row)] is not None]  # not every picture has a wrong one
         about = {**facts.about, **({"description": description} if description else {})}
         size = list(options.size) if isinstance(options.size, tuple) else options.size
-        made = {"size": size, "seed": options.seed if description else None}
+        made = {"size": size, "seed": options.seed if description else None, "unit_rule": estimator.unit_rule}
         whole = {"model": facts.model, "weights": facts.weights, "about": about, **made}
         wrong = {"wrong_scene": ", another scene's description", "wrong_domain": ", another domain's description"}
         job = Job(data, rows, label + wrong.get(description or "", ""), estimator.returns, whole)
@@ -167,6 +171,7 @@ class Evaluation:
             return
         folder = self.out / "predictions" / file_name(job.label) / file_name(data.name)
         settings = {"input": data.protocol.input_hash, "size": size}
+        settings |= {"unit": data.unit, "unit_rule": estimator.unit_rule}
         writer = PredictionWriter(folder, estimator.returns, facts, settings)
         stamps = {row["sample_id"]: _stamp(row, texts.get(sample_key(row), ("", ""))) for row in rows}
         part = slice(None) if options.part is None else slice(options.part[0] - 1, None, options.part[1])
@@ -292,7 +297,9 @@ class Evaluation:
             depths = {method: found.get(method, np.zeros_like(truth)) for method in first}
             numbers = {method: values.get((method, sample)) for method in first}
             counted = np.where(data.protocol.valid(truth), truth, 0)
-            examples.append(Example(rank, sample, load_picture(row), counted, depths, numbers))
+            picture = attempt(partial(load_picture, row), sample, data.failed)
+            picture = np.zeros((*truth.shape, 3), np.uint8) if picture is None else picture
+            examples.append(Example(rank, sample, picture, counted, depths, numbers))
         title = f"{data.name}, protocol {data.protocol.name}"
         draw_errors(self.out / f"errors_{file_name(data.name)}.png", examples, data.unit, title)
 
@@ -300,8 +307,12 @@ class Evaluation:
 def _stamp(row: Row, texts: tuple[str, str]) -> str:
     """Changes with what a picture's prediction depends on, besides the model and the settings."""
     path = Path(row["image"].partition("#")[0])
-    stat = [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
-    kept = [row["image"], row["extras"], stat, texts]
+    end = b""
+    if path.is_file():  # by what it holds, so that parts from several machines fit together
+        with open(path, "rb") as file:
+            file.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
+            end = file.read()
+    kept = [row["sample_id"], row["extras"], path.stat().st_size if end else 0, hashlib.sha256(end).hexdigest(), texts]
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:12]
 
 

@@ -69,6 +69,10 @@ class Reader(ABC):
             if not self.folder.is_dir():
                 raise InputError(f"{self.root} is not a folder: give the root of {self.title}")
             os.listdir(self.folder)
+        if isinstance(self.splits, str) or not isinstance(self.splits, Sequence | None):
+            raise InputError(f"{self.title}: splits must be a list such as [test], not {self.splits!r}")
+        if not isinstance(getattr(self, "mask", True), bool):
+            raise InputError(f"{self.title}: mask must be true or false, not {getattr(self, 'mask', True)!r}")
         unknown = sorted(set(self.splits or ()) - set(self.known_splits()))
         if unknown:
             raise InputError(f"{self.title} has the splits {', '.join(self.known_splits())}, not {', '.join(unknown)}")
@@ -87,6 +91,11 @@ class Reader(ABC):
     def known_splits(cls) -> tuple[str, ...]:
         """Names of the splits that there can be."""
         return tuple(cls.counts)
+
+    @classmethod
+    def is_whole(cls, count: int) -> bool:
+        """Whether that many pictures are the published test split."""
+        return count == cls.counts.get("test")
 
     def lists(self) -> dict[str, Path]:
         """The files that wanted splits are read from, by split; empty where there are none or nobody has digests.

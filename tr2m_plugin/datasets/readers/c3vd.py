@@ -73,6 +73,11 @@ class C3VD(Reader):
     def known_splits(cls) -> tuple[str, ...]:
         return "train", "val", "test"
 
+    @classmethod
+    def is_whole(cls, count: int) -> bool:
+        """Whether that many pictures are the test split; nobody states how many frames desc_t4_a_p2 has."""
+        return 0 <= count - cls.counts["test"] <= VIDEOS["desc_t4_a"]
+
     def __post_init__(self) -> None:
         super().__post_init__()
         given = self.split or {}

@@ -12,6 +12,9 @@ import numpy as np
 from tr2m_plugin.datasets.arrays import read_stored, reading
 from tr2m_plugin.errors import InputError, require
 
+OTHERS = ("lost+found", "System Volume Information", "$RECYCLE.BIN")
+"""What file systems put beside data, and let nobody read."""
+
 
 def find_first(folder: Path, candidates: Sequence[str], what: str, given: str | None = None) -> Path:
     """The first of some relative paths that is there.
@@ -67,7 +70,7 @@ def find_all(folder: Path, pattern: str) -> list[Path]:
     with reading(folder):
         for part in pattern.split("/"):
             inside = (path for above in found if above.is_dir() for path in above.iterdir())
-            found = [path for path in inside if fnmatchcase(path.name, part)]
+            found = [path for path in inside if fnmatchcase(path.name, part) and path.name not in OTHERS]
     return sorted(found)
 
 

@@ -61,7 +61,7 @@ class HyperSim(Reader):
         if path is not None:
             yield from self._listed(home, path)
         elif self.splits is None or set(self.splits) == {"test"}:
-            for image in find_all(home, "*/images/scene_cam_*_final_preview/*.tonemap.jpg"):
+            for image in find_all(home, "ai_*/images/scene_cam_*_final_preview/*.tonemap.jpg"):
                 yield self._row(home, image, "test")
         else:
             raise InputError(f"{self.folder} has no {SPLIT_CSV}, which tells {', '.join(self.counts)} apart")

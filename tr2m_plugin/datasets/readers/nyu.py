@@ -41,7 +41,6 @@ class NYUv2(ListedReader):
     be read from what the publisher ships, `nyu_depth_v2_labeled.mat` (MATLAB 7.3, that is HDF5) and `splits.mat`
     (MATLAB 5): raw depth, not the in-filled one, cut to millimetres, and pictures black outside rows 7:474 and columns
     7:632, as the lists' extraction script leaves them (cleinc/bts, extract_official_train_test_set_from_mat.py).
-
     """
 
     name: ClassVar[str] = "nyu"
