@@ -100,3 +100,10 @@ def test_errors():
 
 def test_without_relative_depth():
     assert set(RandomFlipDepth(1.0)({name: row()[name] for name in ("img", "gt_depth")})) == {"img", "gt_depth"}
+
+
+def test_a_border_is_one_datasets():
+    depth = np.ones((6, 8), np.float32)
+    masked = MaskDepthBorder((1, 5, 2, 6), datasets=["nyu"])
+    assert masked({"dataset": "nyu", "gt_depth": depth})["gt_depth"].sum() == 16
+    assert masked({"dataset": "kitti", "gt_depth": depth})["gt_depth"].sum() == 48

@@ -104,3 +104,12 @@ def test_evaluation_takes_the_first_sentence_of_a_source(row):
     assert LoadDepthInputs(source="b")(dict(row))["text"] == "two"
     assert LoadDepthInputs(source="c")(dict(row))["text"] == "one"
     assert LoadDepthInputs()(dict(row))["text"] == "one"
+
+
+def test_pictures_can_be_stretched_with_aligned_corners(row):
+    loaded = LoadDepthInputs()(dict(row))
+    found = ResizeDepthInputs(aligned=True)(dict(loaded))["img"]
+    assert found.dtype == np.float32
+    for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        np.testing.assert_allclose(found[corner], loaded["img"][corner], atol=1e-3)
+    assert ResizeDepthInputs()(dict(loaded))["img"].dtype == np.uint8
