@@ -18,13 +18,13 @@ from tr2m_plugin import __version__
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.readers import reader_of
-from tr2m_plugin.datasets.tables import INDEX, sample_key, write_table
+from tr2m_plugin.datasets.tables import INDEX, read_table, sample_key, write_table
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation import Protocol, ScaleShiftFit, apply_scale_shift, linear_fit, median_scale, protocol_of
+from tr2m_plugin.evaluation import Alignment, Protocol, protocol_of
 from tr2m_plugin.evaluation.results import PER_IMAGE, measure, pick_examples, summarize, write_summary, wrong_texts
 from tr2m_plugin.evaluation.tables import write_tables
-from tr2m_plugin.inference.model_folder import ModelSpec, load_model
+from tr2m_plugin.inference.model_folder import ModelSpec, describe_model, load_model
 from tr2m_plugin.structures import DepthDataSample
 from tr2m_plugin.tools.data import result_kind
 
@@ -81,14 +81,14 @@ def open_split(root: Path, split: str, aligned: bool = False) -> Any:
     return DATASETS.build(scoped(dataset))
 
 
-def fit_baselines(data: Any, limit: int | None = None) -> dict[str, tuple[float, float]]:
-    """Scale and shift that fit a whole split best, under "", and those of each of its datasets.
+def fit_baselines(data: Any, limit: int | None = None) -> dict[str, Alignment]:
+    """The alignment that fits a whole split best, under "", and those of each of its datasets.
 
     Args:
         data: the split's dataset.
         limit: the most pictures that are looked at, evenly spaced. Default: all.
     """
-    fits: dict[str, ScaleShiftFit] = defaultdict(ScaleShiftFit)
+    fits: dict[str, Alignment] = defaultdict(lambda: Alignment("global", "disparity"))
     count = len(data) if limit is None else min(limit, len(data))
     numbers = np.linspace(0, len(data) - 1, count).astype(int).tolist()
     for number in tqdm(numbers, desc="fit baselines", unit="picture", mininterval=1):
@@ -96,7 +96,7 @@ def fit_baselines(data: Any, limit: int | None = None) -> dict[str, tuple[float,
         relative, truth, protocol = unpack(sample)
         for name in ("", sample.dataset):
             fits[name].add(relative, truth, protocol.valid(truth))
-    return {name: fit.solve() for name, fit in fits.items()}
+    return dict(fits)
 
 
 def protocol_of_sample(sample: DepthDataSample) -> Protocol:
@@ -155,21 +155,16 @@ def _measured(method: str, sample: DepthDataSample, depth: np.ndarray) -> dict[s
     return measure(method, row, depth, sample.gt_depth_map.data[0].numpy(), protocol_of_sample(sample))
 
 
-def evaluate_baselines(data: Any, fits: dict[str, tuple[float, float]]) -> Iterator[dict[str, Any]]:
+def evaluate_baselines(data: Any, fits: Mapping[str, Alignment]) -> Iterator[dict[str, Any]]:
     """Rows of the relative model's four alignments."""
+    own = {"median": Alignment("median", "disparity"), "linear_fit": Alignment("linear", "disparity")}
     for number in tqdm(range(len(data)), desc="baselines", unit="picture", mininterval=1):
         sample = data[number]["data_samples"]
         relative, truth, protocol = unpack(sample)
-        valid = protocol.valid(truth)
-        choices = {
-            "median": median_scale(relative, truth, valid),
-            "linear_fit": linear_fit(relative, truth, valid),
-            "global_fit": fits[""],
-            "domain_fit": fits.get(sample.dataset),
-        }
-        for method, choice in choices.items():
-            if choice is not None:
-                yield _measured(method, sample, apply_scale_shift(relative, *choice))
+        chosen = {**own, "global_fit": fits[""], "domain_fit": fits.get(sample.dataset)}
+        for method, alignment in chosen.items():
+            if alignment is not None:
+                yield _measured(method, sample, alignment.apply(relative, truth, protocol.valid(truth)))
 
 
 def example_arrays(item: dict[str, Any], sample: DepthDataSample) -> dict[str, np.ndarray]:
@@ -209,26 +204,19 @@ def choose_texts(rows: Sequence[Mapping[str, Any]], seed: int, stand_in: bool) -
 
 def describe_methods(model: torch.nn.Module, spec: ModelSpec, kind: str, fitted_on: str) -> dict[str, dict[str, Any]]:
     """What metrics.json says of each method, besides its numbers."""
-    relative = Path(spec.relative_depth["pretrained"]).name
-    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    network = {
-        "type": "(I, L) R → M",
-        "scaling": "Rescale maps",
-        "domains": "Multiple",
-        "train_params": f"{count / 1e6:.3g}M",
-        "backbone": relative,
-    }
-    weights = {"weights": state_hash(model)}
+    name, about = describe_model(model, spec)
+    ours = {"label": name, "weights": state_hash(model)}
+    relative = about["backbone"]
     found = {}
     for method, uses_truth in METHODS.items():
-        entry: dict[str, Any] = {"kind": kind, "uses_ground_truth": uses_truth, "version": __version__}
+        entry = found[method] = {"kind": kind, "uses_ground_truth": uses_truth, "version": __version__}
         if uses_truth:
-            about = {"type": "I → R", "scaling": SCALINGS[method], "domains": "Multiple", "backbone": relative}
-            entry |= {"label": relative, "about": about}
-            entry |= {"fitted_on": fitted_on} if method in ("global_fit", "domain_fit") else {}
+            entry |= {"label": relative, "about": {"type": "I → R", "scaling": SCALINGS[method], "backbone": relative}}
         else:
-            entry |= {"label": "TR2M", "about": {**network, "description": DESCRIPTIONS[method]}, **weights}
-        found[method] = entry
+            entry |= {**ours, "about": {**about, "description": DESCRIPTIONS[method]}}
+        entry["about"]["domains"] = "Multiple"
+        if method in ("global_fit", "domain_fit"):
+            entry["fitted_on"] = fitted_on
     return found
 
 
@@ -251,12 +239,10 @@ def stage(run: Stage) -> None:
     for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in is not None).items():
         bar = tqdm(predict(data, texts), total=len(texts), desc=method, unit="picture", mininterval=1)
         results += [_measured(method, sample, sample.pred_depth_map.data[0].numpy()) for sample in bar]
-    try:
-        fitted_on, fitted = "train", open_split(run.root, run.params.get("fit_on", "train"), aligned)
-    except InputError:  # nothing to train on: the evaluated pictures themselves
-        fitted_on, fitted = "test", data
-    if run.params.get("fit_on") == "test":
-        fitted_on = "test"
+    fitted_on = run.params.get("fit_on", "train")
+    if not any(row["split"] == fitted_on for row in read_table(run.root / "index.parquet", INDEX)):
+        fitted_on = "test"  # nothing to train on: the evaluated pictures themselves
+    fitted = data if fitted_on == "test" else open_split(run.root, fitted_on, aligned)
     results += evaluate_baselines(data, fit_baselines(fitted, run.params.get("fit_limit")))
 
     folder = run.root / "evaluation"

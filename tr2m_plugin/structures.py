@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
+
+Space = Literal["disparity", "depth"]
+"""What a map's numbers are: disparity (the larger, the nearer) or depth."""
 
 
 class DepthDataSample(BaseDataElement):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation import apply_scale_shift, depth_metrics, global_fit, linear_fit, median_scale
+from tr2m_plugin.evaluation import ScaleShiftFit, apply_scale_shift, depth_metrics, linear_fit, median_scale
 from tr2m_plugin.evaluation.alignment import ALIGNMENTS, Alignment
 
 
@@ -16,6 +16,13 @@ def images():
         valid = rng.random((8, 9)) < 0.6
         out.append((relative, np.where(valid, truth, 0), valid))
     return out
+
+
+def global_fit(images):
+    fit = ScaleShiftFit()
+    for image in images:
+        fit.add(*image)
+    return fit.solve()
 
 
 def test_linear_fit_recovers_scale_and_shift(images):

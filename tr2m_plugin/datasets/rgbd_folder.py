@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tr2m_plugin.checks import are_numbers
 from tr2m_plugin.datasets.arrays import read_depth, read_image, reading
-from tr2m_plugin.datasets.readers.base import are_numbers, check_crop
+from tr2m_plugin.datasets.readers.base import check_crop
 from tr2m_plugin.datasets.readers.files import OTHERS
 from tr2m_plugin.errors import InputError
 

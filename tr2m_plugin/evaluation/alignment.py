@@ -6,12 +6,10 @@ ground truth and say what a perfect choice of scale and shift would give, per im
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
-
 import numpy as np
 
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.structures import Space
 
 FLOOR = 1e-6
 """Smallest inverse depth: where a fit turns negative, depth is the protocol's farthest."""
@@ -19,8 +17,6 @@ FLOOR = 1e-6
 ALIGNMENTS = ("median", "linear", "linear_depth", "global", "global_depth")
 """Scale by the median of an image; scale and shift by least squares, of an image or of a whole dataset, in disparity or
 in depth."""
-
-Space = Literal["disparity", "depth"]
 
 
 def inverse(values: np.ndarray) -> np.ndarray:
@@ -78,16 +74,6 @@ def linear_fit(
 ) -> tuple[float, float]:
     """Scale and shift of one image by least squares; see `ScaleShiftFit`."""
     return ScaleShiftFit(space).add(values, truth, valid).solve()
-
-
-def global_fit(
-    images: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], space: Space = "disparity"
-) -> tuple[float, float]:
-    """One scale and one shift for many images, each given as values, truth and validity."""
-    fit = ScaleShiftFit(space)
-    for values, truth, valid in images:
-        fit.add(values, truth, valid)
-    return fit.solve()
 
 
 def apply_scale_shift(values: np.ndarray, scale: float, shift: float, space: Space = "disparity") -> np.ndarray:

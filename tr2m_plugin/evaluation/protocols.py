@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 
+from tr2m_plugin.checks import are_numbers, is_window
 from tr2m_plugin.errors import InputError
 
 FOLDER = Path(__file__).with_name("protocol_files")
@@ -90,16 +91,16 @@ class Protocol:
             value = getattr(self, option)
             if isinstance(value, Sequence) and not isinstance(value, str):
                 object.__setattr__(self, option, tuple(value))
-        if not (_numbers(self.depth_range, 2) and 0 <= self.depth_range[0] < self.depth_range[1]):
+        if not (are_numbers(self.depth_range, 2) and 0 <= self.depth_range[0] < self.depth_range[1]):
             raise InputError(f"depth_range must be two increasing depths, not {self.depth_range!r}")
-        if not (_numbers(self.limits, 2) and 0 < self.limits[0] < self.limits[1]):
+        if not (are_numbers(self.limits, 2) and 0 < self.limits[0] < self.limits[1]):
             raise InputError(f"clamp must be two increasing positive depths, not {self.limits!r}")
-        if not (self.crop is None or self.crop in FRACTIONS or _window(self.crop)):
+        if not (self.crop is None or self.crop in FRACTIONS or is_window(self.crop)):
             wanted = f"one of {', '.join(FRACTIONS)}, or top, bottom, left and right in pixels"
             raise InputError(f"crop must be {wanted}, not {self.crop!r}")
         if self.resize not in ("aligned", "bilinear"):
             raise InputError(f"resize must be 'aligned' or 'bilinear', not {self.resize!r}")
-        if not (self.input_size is None or (_numbers(self.input_size, 2, int) and min(self.input_size) > 0)):
+        if not (self.input_size is None or (are_numbers(self.input_size, 2, whole=True) and min(self.input_size) > 0)):
             raise InputError(f"input_size must be height and width, not {self.input_size!r}")
         if not isinstance(self.flip_average, bool):
             raise InputError(f"flip_average must be true or false, not {self.flip_average!r}")
@@ -178,26 +179,15 @@ class Protocol:
         unknown = sorted(set(changes) - {name for name in self.__dataclass_fields__ if name not in ("name", "dataset")})
         if unknown:
             raise InputError(f"protocols have no option {', '.join(unknown)}")
-        found = {**changes, "reader": {**self.reader, **changes["reader"]}} if _named(changes, "reader") else changes
+        found = dict(changes)
+        if isinstance(found.get("reader"), Mapping):
+            found["reader"] = {**self.reader, **found["reader"]}
         other = replace(self, **found)
         return self if other == self else replace(other, name=f"{self.name.rstrip('*')}*")
 
 
 def _hash(options: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _numbers(value: Any, count: int, kind: type = float) -> bool:
-    allowed = (int,) if kind is int else (int, float)
-    return isinstance(value, tuple) and len(value) == count and all(type(v) in allowed for v in value)
-
-
-def _window(crop: Any) -> bool:
-    return _numbers(crop, 4, int) and 0 <= crop[0] < crop[1] and 0 <= crop[2] < crop[3]
-
-
-def _named(changes: Mapping[str, Any], option: str) -> bool:
-    return isinstance(changes.get(option), Mapping)
 
 
 def name_protocol(name: str, changes: Mapping[str, Any]) -> str:
@@ -226,14 +216,9 @@ def load_protocol(name: str, dataset: str) -> Protocol:
         raise InputError(f"there is no protocol {name!r} for {dataset!r} ({path} does not exist); {known}")
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
-        own = Path(name).name  # not to be taken for a published one
-        return Protocol(
-            **{
-                **options,
-                "name": name if name in PROTOCOLS else f"{own}*" if own in PROTOCOLS else own,
-                "dataset": dataset,
-            }
-        )
+        own = Path(name).name
+        mark = "*" if own in PROTOCOLS and name not in PROTOCOLS else ""  # not to be taken for the package's
+        return Protocol(**{**options, "name": f"{own}{mark}", "dataset": dataset})
     except (yaml.YAMLError, TypeError, ValueError, OSError) as error:
         raise InputError(f"{path} is not a protocol: {error}") from error
 

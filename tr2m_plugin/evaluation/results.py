@@ -17,8 +17,12 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.metrics import METRICS, depth_metrics
 from tr2m_plugin.evaluation.protocols import Protocol
 
-KINDS = ("paper", "reproduced", "fixture")
-"""What a number is: printed in the paper, measured on the paper's data, or measured on anything else."""
+KINDS = {
+    "paper": "printed in the paper",
+    "reproduced": "measured here, on the whole published data by its protocol",
+    "fixture": "measured here on other data, on a part of it, or otherwise",
+}
+"""What a number is."""
 
 PER_IMAGE: dict[str, str] = {
     "method": "string",
@@ -28,6 +32,12 @@ PER_IMAGE: dict[str, str] = {
     "pixels": "int64",  # that counted
 }
 """Columns of the table per image; metrics are null where no pixel counted."""
+
+
+def common_kind(kinds: Iterable[str]) -> str:
+    """The kind of several numbers together: theirs if they are of one, else fixture."""
+    found = set(kinds)
+    return found.pop() if len(found) == 1 else "fixture"
 
 
 def measure(
@@ -63,7 +73,7 @@ def summarize(
     Args:
         rows: of the table per image.
         methods: what is said of each method, such as its kind, label, weights and version.
-        datasets: what is said of each dataset, such as its unit and protocol.
+        datasets: what is said of each dataset, such as its unit and protocol; a method's kind is that of all of its.
     """
     tables: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -71,6 +81,9 @@ def summarize(
     report: dict[str, dict[str, Any]] = {}
     for method, by_dataset in tables.items():
         entry = report[method] = dict(methods[method])
+        kinds = [datasets[dataset]["kind"] for dataset in by_dataset if "kind" in datasets[dataset]]
+        if kinds:
+            entry["kind"] = common_kind(kinds)
         for dataset, values in by_dataset.items():
             good = np.array([line for line in values if line], np.float64)
             means = good.mean(0) if len(good) else [None] * len(METRICS)

@@ -14,7 +14,7 @@ import yaml
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.metrics import HIGHER_IS_BETTER, METRICS
-from tr2m_plugin.evaluation.results import file_name
+from tr2m_plugin.evaluation.results import KINDS, common_kind, file_name
 
 PAPER: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8"))
 TABLES: dict[str, Any] = PAPER["tables"]
@@ -24,11 +24,6 @@ DESCRIPTIONS = {
     "wrong_domain": "Incorrect Domain",
     "wrong_scene": "Correct Domain, Incorrect Scene",
     "right": "Correct Domain, Correct Scene",
-}
-KINDS = {
-    "paper": "printed in the paper",
-    "reproduced": "measured here, on the whole published data by its protocol",
-    "fixture": "measured here on other data, on a part of it, or otherwise",
 }
 HEADINGS = {**PAPER["headings"], "sq_rel": "SqRel ↓", "silog": "silog ↓"}
 METRES = {"m": 1.0, "mm": 0.001}
@@ -137,9 +132,7 @@ def _measured(number: str, metrics: Mapping[str, Any]) -> list[tuple[dict[str, A
 
 
 def _kind(entry: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Of a row: reproduced when all its results are."""
-    kinds = {result.get("kind", entry["kind"]) for result in results.values()}
-    return kinds.pop() if len(kinds) == 1 else "fixture"
+    return common_kind(result.get("kind", entry["kind"]) for result in results.values())
 
 
 def _evaluated(facts: Mapping[str, Any], results: Mapping[str, Any]) -> str:

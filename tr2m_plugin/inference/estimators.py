@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +18,12 @@ from tr2m_plugin.checkpoint import load_checkpoint, state_hash
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.inferencer import TR2MInferencer
-from tr2m_plugin.inference.model_folder import CONFIG, trainable_weights
+from tr2m_plugin.inference.model_folder import CONFIG, count_parameters, describe_model, trainable_weights
 from tr2m_plugin.models.encoders import load_pretrained
 from tr2m_plugin.models.metric_depth import MetricDepth, output_of
 from tr2m_plugin.models.relative_depth import RelativeDepth
 from tr2m_plugin.registry import MODELS, scoped
-from tr2m_plugin.structures import DepthDataSample
+from tr2m_plugin.structures import DepthDataSample, Space
 from tr2m_plugin.weights import resolve_pretrained
 
 
@@ -37,7 +37,7 @@ class Returns:
         unit: of metric depth, "m" or "mm"; None for the unit of the dataset, as of models trained on it.
     """
 
-    space: Literal["disparity", "depth"]
+    space: Space
     metric: bool
     unit: str | None = None
 
@@ -140,19 +140,9 @@ class TR2MEstimator(Estimator):
         self.inferencer = TR2MInferencer(model, weights, device, show_progress=False)
         self.unit_rule = "text" if returns is None else "dataset"
         self.returns = returns or Returns("depth", metric=True)
-        net = self.inferencer.spec.model["rescale_net"]["type"].rpartition(".")[2]
-        factors = net == "RescaleFactors"
-        self.facts = Facts(
-            label=f"{'RSA' if factors else 'TR2M'} ({_short(model)})",
-            model=_name(model),
-            weights=state_hash(self.inferencer.model),
-            about={
-                "type": "(I, L) R → M",
-                "scaling": "Rescale factors" if factors else "Rescale maps",
-                "train_params": _millions(self.inferencer.model),
-                "backbone": _short(self.inferencer.spec.relative_depth["pretrained"]),
-            },
-        )
+        name, about = describe_model(self.inferencer.model, self.inferencer.spec)
+        label = f"{name} ({_short(model)})"
+        self.facts = Facts(label, _name(model), state_hash(self.inferencer.model), about)
 
     def predict(
         self, images: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
@@ -233,7 +223,7 @@ class MMEngineEstimator(Estimator):
         if hasattr(self.model, "flip_average"):
             self.model.flip_average = False  # the protocol decides
         self.returns = returns
-        about = {"type": "I → M", "train_params": _millions(self.model)}
+        about = {"type": "I → M", "train_params": count_parameters(self.model)}
         self.facts = Facts(Path(config).stem, _name(config), state_hash(self.model), about)
 
     @torch.no_grad()
@@ -306,8 +296,3 @@ def _name(model: str | os.PathLike) -> str:
     """A model's name without the folders that say where on a machine it lies."""
     path = Path(model)
     return path.name if path.exists() else os.fspath(model)
-
-
-def _millions(model: torch.nn.Module) -> str:
-    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return f"{count / 1e6:.0f}M" if count >= 1e7 else f"{count / 1e6:.2g}M"

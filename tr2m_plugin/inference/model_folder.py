@@ -140,3 +140,20 @@ def load_model(folder: str | os.PathLike, device: str = "cpu") -> tuple[BaseMode
     """Opens a model folder, given by path or by the name of a packaged model."""
     spec = load_spec(folder)
     return build_model(spec, Path(resolve_pretrained(os.fspath(folder))) / WEIGHTS, device), spec
+
+
+def count_parameters(model: nn.Module) -> str:
+    """How many parameters a model trains, as the paper's tables write it, such as 19M."""
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return f"{count / 1e6:.0f}M" if count >= 1e7 else f"{count / 1e6:.2g}M"
+
+
+def describe_model(model: nn.Module, spec: ModelSpec) -> tuple[str, dict[str, str]]:
+    """What the paper's tables say of a model: TR2M or RSA, and the columns before the numbers."""
+    factors = spec.model["rescale_net"]["type"].rpartition(".")[2] == "RescaleFactors"
+    return "RSA" if factors else "TR2M", {
+        "type": "(I, L) R → M",
+        "scaling": "Rescale factors" if factors else "Rescale maps",
+        "train_params": count_parameters(model),
+        "backbone": Path(spec.relative_depth["pretrained"]).name,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.losses.silog import at_least_float32, image_mean, scale_invariant_log, valid_depth
 from tr2m_plugin.registry import MODELS
-
-Space = Literal["disparity", "depth"]
+from tr2m_plugin.structures import Space
 
 
 class PseudoDepth(NamedTuple):

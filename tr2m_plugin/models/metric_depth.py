@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from torch import Tensor
 from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.models.encoders import Frozen, load_pretrained
-
-Space = Literal["disparity", "depth"]
+from tr2m_plugin.structures import Space
 
 METRIC = ("depth_pro", "glpn", "zoedepth")
 """Types of networks of transformers that give depth in metres; Depth Anything's config says which it gives."""
@@ -62,12 +61,10 @@ class MetricDepth(Frozen):
         network = load_pretrained("AutoModelForDepthEstimation", pretrained, dtype=precision(dtype), revision=revision)
         super().__init__(network.to(device))
         self.kind: str = network.config.model_type
-        maker = _DepthProInput if self.kind == "depth_pro" else None
-        self.processor = (
-            maker(pretrained, revision)
-            if maker
-            else load_pretrained("AutoImageProcessor", pretrained, revision=revision)
-        )
+        if self.kind == "depth_pro":
+            self.processor: Any = _DepthProInput(pretrained, revision)
+        else:
+            self.processor = load_pretrained("AutoImageProcessor", pretrained, revision=revision)
 
     @torch.no_grad()
     def forward(self, images: Sequence[np.ndarray]) -> list[Tensor]:

@@ -22,6 +22,7 @@ from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.evaluation.metrics import METRICS
 from tr2m_plugin.evaluation.results import (
     PER_IMAGE,
+    common_kind,
     file_name,
     measure,
     merge,
@@ -283,7 +284,7 @@ class Evaluation:
             lost = len({**data.failed, **failed})
             kind = self.options.kind or ("fixture" if lost else data.kind)
             found[name] = {**found.get(name, none), "kind": kind, **({"failed": lost} if lost else {})}
-            found["kind"] = kind if found.get("kind", kind) == kind else "fixture"
+            found["kind"] = common_kind([kind, found.get("kind", kind)])
         return metrics
 
     def _draw(self, data: Dataset) -> None:

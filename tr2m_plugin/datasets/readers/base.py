@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 
+from tr2m_plugin.checks import are_numbers, is_window
 from tr2m_plugin.datasets.arrays import read_image, reading
 from tr2m_plugin.datasets.readers.files import find_list
 from tr2m_plugin.errors import InputError
@@ -244,22 +244,11 @@ def extras_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(row["extras"]) if row.get("extras") else {}
 
 
-def are_numbers(value: Any, count: int | None = None, whole: bool = False) -> bool:
-    """Whether an option is a list of finite numbers, `count` of them unless it is None."""
-    kinds = int if whole else (int, float)
-    return (
-        isinstance(value, Sequence)
-        and not isinstance(value, str)
-        and len(value) == (len(value) if count is None else count)
-        and all(isinstance(n, kinds) and not isinstance(n, bool) and math.isfinite(n) for n in value)
-    )
-
-
 def check_crop(crop: Any, title: str) -> None:
     """Raises an InputError with a title unless a crop is one that `cut` takes."""
     if crop is None or (isinstance(crop, str) and crop == "kb"):
         return
-    if not are_numbers(crop, 4, whole=True) or not (0 <= crop[0] < crop[1] and 0 <= crop[2] < crop[3]):
+    if not is_window(crop):
         raise InputError(f"{title}: crop must be 'kb' or top, bottom, left and right in whole pixels, not {crop!r}")
 
 
