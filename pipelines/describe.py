@@ -29,8 +29,9 @@ from tr2m_plugin.datasets.tables import (
 )
 from tr2m_plugin.description import ColonTemplate
 from tr2m_plugin.description.object_list import object_sentences
-from tr2m_plugin.description.rsa import read_lines, rsa_line
+from tr2m_plugin.description.rsa import read_sentences, rsa_line
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import read_lines
 from tr2m_plugin.tools.describe import make_describer
 
 Sentences = list[dict[str, Any]]
@@ -102,11 +103,7 @@ class TextFiles:
         path = self.folder / self.pattern.replace("*", row["sample_id"])
         if not path.is_file():
             raise InputError(f"{path} does not exist: every picture needs a text file, or give one sentence for all")
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not a UTF-8 text file: {error}") from error
-        lines = [line for line in lines if line]
+        lines = read_lines(path)
         if not lines:
             raise InputError(f"{path} holds no text: write one sentence per line")
         return numbered("text_file", lines)
@@ -167,7 +164,7 @@ class RSA:
         """The file's lines."""
         split = "train" if row["split"] == "train" else "test"
         path = self.folder / row["dataset"] / split / f"{row['sample_id']}.txt"
-        return [{**rsa_line(number), "text": text} for number, text in enumerate(read_lines(path))]
+        return [{**rsa_line(number), "text": text} for number, text in enumerate(read_sentences(path))]
 
 
 DESCRIBERS = {

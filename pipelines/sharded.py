@@ -25,6 +25,7 @@ from tr2m_plugin.datasets.arrays import open_shard, write_shard
 from tr2m_plugin.datasets.tables import ERRORS, read_metadata, sample_key, write_table
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import sweep
 
 Row = dict[str, Any]
 ARRAYS, TABLES = ".safetensors", ".parquet"
@@ -229,9 +230,9 @@ def _interval() -> float:
 def _tidy(folder: Path, shards: Sequence[Shard]) -> None:
     wanted = {"errors.parquet", *(shard.name for shard in shards)}
     for path in folder.iterdir():
-        stale = path.suffix in (ARRAYS, TABLES) and path.name not in wanted
-        if stale or path.name.endswith(".partial"):
+        if path.suffix in (ARRAYS, TABLES) and path.name not in wanted:
             path.unlink()
+    sweep(folder, alone=True)
 
 
 def _run(

@@ -124,7 +124,7 @@ def test_splits_from_files(tmp_path):
     (tmp_path / "train.txt").write_text("a\nz")
     with pytest.raises(InputError, match=r"holds no z_rgb.jpg"):
         folder.index()
-    with pytest.raises(InputError, match=r"no.txt is not a text file of sample ids"):
+    with pytest.raises(InputError, match=r"no.txt does not exist"):
         RGBDFolder(str(tmp_path), split_files={"train": "no.txt"}, **WHOLE).index()
 
 

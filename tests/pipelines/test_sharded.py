@@ -91,7 +91,7 @@ def test_too_many_errors_fail_the_run_but_keep_the_rest(tmp_path):
 
 def test_half_written_files_are_swept(tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".x.safetensors.1.partial").write_text("half")
+    (tmp_path / "out" / ".partial-elsewhere-1-1.safetensors").write_text("half")
     run(tmp_path / "out")
     assert not list((tmp_path / "out").glob(".*"))
 

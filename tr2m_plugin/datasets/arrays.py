@@ -6,8 +6,7 @@ An array reference is `FILE.safetensors#NAME`: the tensor NAME of that file, rea
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,10 @@ import cv2
 import numpy as np
 
 from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.files import reading, write_whole
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-
-
-@contextmanager
-def reading(path: str | os.PathLike) -> Iterator[None]:
-    """A block that reads a file or folder.
-
-    Raises:
-        InputError: it is missing or the system refuses it, as without rights; the message names it.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError(f"{error.filename or path} does not exist") from error
-    except OSError as error:
-        raise InputError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
 
 
 @lru_cache(maxsize=128)
@@ -65,9 +50,8 @@ def write_shard(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metad
 
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, partial, metadata=dict(metadata))
-    os.replace(partial, target)
+    plain = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+    write_whole(target, lambda path: save_file(plain, path, metadata=dict(metadata)))
 
 
 def read_array(reference: str) -> np.ndarray:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.checks import are_numbers
-from tr2m_plugin.datasets.arrays import read_depth, read_image, reading
+from tr2m_plugin.datasets.arrays import read_depth, read_image
 from tr2m_plugin.datasets.readers.base import check_crop
 from tr2m_plugin.datasets.readers.files import OTHERS
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import read_lines, reading
 
 UNITS = ("m", "mm")
 
@@ -170,11 +171,7 @@ class RGBDFolder:
 
     @staticmethod
     def _listed(root: Path, file: str) -> list[str]:
-        path = root / Path(file).expanduser()
-        try:
-            return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not a text file of sample ids: {error}") from error
+        return read_lines(root / Path(file).expanduser())
 
     def _check_masks(self, images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
         alone = sorted(set(images) - set(masks))

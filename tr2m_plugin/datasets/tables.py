@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.files import write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,14 +134,13 @@ def _write(path: str | os.PathLike, schema: pa.Schema, tables: Iterable[pa.Table
     pq = require("pyarrow.parquet", "to write tables", "data")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
+
+    def write(partial: Path) -> None:
         with pq.ParquetWriter(partial, schema) as writer:
             for table in tables:
                 writer.write_table(table)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+
+    write_whole(target, write)
 
 
 def read_table(path: str | os.PathLike, columns: Iterable[str]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import read_text
 
 TEXTS, LISTS = "text_all", "seg_txt_panoptic"
 LINES = 15
@@ -32,20 +33,13 @@ def rsa_line(number: int) -> dict[str, Any]:
     return {"source": "rsa", "variant": number, "model": maker, "prompt": prompt}
 
 
-def read_lines(path: Path) -> list[str]:
-    """A text file's lines.
+def read_sentences(path: Path) -> list[str]:
+    """A text file's lines, blank ones too, since their number tells who wrote them.
 
     Raises:
-        InputError: it is missing or not UTF-8.
+        InputError: it is missing, cannot be read or is not UTF-8.
     """
-    try:
-        content = path.read_bytes().decode("utf-8")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a UTF-8 text file: {error}") from error
-    # Not splitlines: sentences may hold other characters that it takes for line ends.
-    lines = content.replace("\r\n", "\n").split("\n")
+    lines = read_text(path).split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 
@@ -77,7 +71,7 @@ def read_rsa(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
         InputError: the folder holds no such files, or one has not fifteen lines; the message names it.
     """
     for path, key in _files(folder, TEXTS):
-        lines = read_lines(path)
+        lines = read_sentences(path)
         if len(lines) != LINES:
             raise InputError(f"{path} has {len(lines)} lines, not {LINES}: RSA's have five sentences of each source")
         for number, text in enumerate(lines):
@@ -94,7 +88,7 @@ def read_rsa_objects(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
         InputError: the folder holds no such files, or a line is no label and area; the message names the file.
     """
     for path, key in _files(folder, LISTS):
-        lines = read_lines(path)
+        lines = read_sentences(path)
         for number, line in enumerate(lines, 1):
             label, _, area = line.rpartition(" ")
             try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import cv2
 import numpy as np
 
 from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.files import write_whole
 from tr2m_plugin.visualization import depth_with_bar
 
 
@@ -74,17 +73,6 @@ def png_scale(depth: np.ndarray) -> float:
     return float(10.0 ** np.ceil(np.log10(largest / 65535))) if largest > 0 else 1.0
 
 
-def _whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Writes a file whole or not at all; the temporary keeps the extension, by which writers choose the format."""
-    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Writes a picture, BGR or grey, 8 or 16 bits.
 
@@ -140,12 +128,12 @@ def write_prediction(folder: Path, prediction: Prediction, camera: Intrinsics | 
         return base.with_name(base.name + ending)
 
     files = [
-        _whole(beside(".npy"), lambda path: np.save(path, depth)),
-        _whole(beside("_depth.png"), lambda path: write_png(path, stored)),
-        _whole(beside("_color.png"), lambda path: write_png(path, colored[..., ::-1])),
-        _whole(beside(".json"), lambda path: path.write_text(json.dumps(facts, indent=1) + "\n")),
+        write_whole(beside(".npy"), lambda path: np.save(path, depth)),
+        write_whole(beside("_depth.png"), lambda path: write_png(path, stored)),
+        write_whole(beside("_color.png"), lambda path: write_png(path, colored[..., ::-1])),
+        write_whole(beside(".json"), lambda path: path.write_text(json.dumps(facts, indent=1) + "\n")),
     ]
     if camera is not None:
         points = back_project(depth, camera).reshape(-1, 3)
-        files.append(_whole(beside(".ply"), lambda path: write_ply(path, points, prediction.image.reshape(-1, 3))))
+        files.append(write_whole(beside(".ply"), lambda path: write_ply(path, points, prediction.image.reshape(-1, 3))))
     return files

@@ -13,6 +13,7 @@ import numpy as np
 
 from tr2m_plugin.datasets.arrays import find_arrays, open_shard, read_array, read_stored, write_shard
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import write_whole
 from tr2m_plugin.inference.estimators import Facts, Returns
 
 HEADER = "predictions.json"
@@ -47,9 +48,8 @@ class PredictionWriter:
             if differing:
                 raise InputError(f"{folder} holds predictions with other {', '.join(differing)}: give another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        content = json.dumps(header, indent=1) + "\n"
+        write_whole(path, lambda partial: partial.write_text(content, encoding="utf-8"))
         self.done: dict[str, str] = {}
         for shard in sorted(folder.glob("*.safetensors")):
             self.done |= json.loads((open_shard(shard).metadata() or {}).get("stamps", "{}"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tr2m_plugin.datasets.tables import read_table, sample_key
 from tr2m_plugin.description import ColonTemplate
-from tr2m_plugin.description.rsa import TEXTS, read_lines
+from tr2m_plugin.description.rsa import TEXTS, read_sentences
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.results import wrong_texts
 from tr2m_plugin.tools.data import Dataset
@@ -61,7 +61,7 @@ def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[
     for key, (row, _) in wanted.items():
         path = rsa_file(folder, row)
         if path.is_file():
-            lines = read_lines(path)
+            lines = read_sentences(path)
             if not lines or not lines[0].strip():
                 raise InputError(f"{path} has no sentence in its first line")
             found[key] = lines[0]

@@ -17,7 +17,7 @@ from tr2m_plugin.datasets.readers import load_depth, load_picture, reader_of
 from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.tables import read_table, sample_key
 from tr2m_plugin.description import ColonTemplate
-from tr2m_plugin.description.rsa import read_lines, rsa_line
+from tr2m_plugin.description.rsa import read_sentences, rsa_line
 from tr2m_plugin.errors import InputError, MissingExtraError
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol
 from tr2m_plugin.tools.texts import rsa_file
@@ -258,7 +258,7 @@ def find_sentences(row: Mapping[str, Any], tables: Sequence[Path] = ()) -> list[
     for path in tables:
         if path.is_dir():
             file = rsa_file(path, row)
-            lines = read_lines(file) if file.is_file() else []
+            lines = read_sentences(file) if file.is_file() else []
             found += [(f"rsa, {rsa_line(number)['model']}", text) for number, text in enumerate(lines)]
         else:
             table = read_table(path, ("dataset", "sample_id", "source", "text"))

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 from tr2m_plugin.checks import are_numbers, is_window
-from tr2m_plugin.datasets.arrays import read_image, reading
+from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.readers.files import find_list
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import reading
 
 KB_SIZE = (352, 1216)
 """Height and width of KITTI's benchmark crop."""

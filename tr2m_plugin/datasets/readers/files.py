@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_stored, reading
+from tr2m_plugin.datasets.arrays import read_stored
 from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.files import read_text, reading
 
 OTHERS = ("lost+found", "System Volume Information", "$RECYCLE.BIN")
 """What file systems put beside data, and let nobody read."""
@@ -83,12 +84,7 @@ def read_fields(path: Path, count: int) -> Iterator[list[str]]:
         InputError: the file cannot be read or is not UTF-8, or a line has fewer fields; the message names file and
             line.
     """
-    try:
-        with reading(path):
-            lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a UTF-8 text file: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         fields = line.split()
         if not fields:
             continue

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import reading, to_depth
+from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import check_stored, find_all, find_list
 from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.files import reading
 
 SPLIT_CSV = "metadata_images_split_scene_v1.csv"
 COLUMNS = ("scene_name", "camera_name", "frame_id", "included_in_public_release", "split_partition_name")

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_image, read_stored, reading, to_depth
+from tr2m_plugin.datasets.arrays import read_image, read_stored, to_depth
 from tr2m_plugin.datasets.readers.base import Reader, extras_of
 from tr2m_plugin.datasets.readers.files import check_stored, find_all, find_list, load_mat, read_fields, stored_as
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import reading
 
 RAW, MAT = "ibims1_core_raw", "ibims1_core_mat"
 LISTS = ("imagelist.txt", f"{RAW}/imagelist.txt", f"{MAT}/imagelist.txt")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_image, reading, to_depth
+from tr2m_plugin.datasets.arrays import read_image, to_depth
 from tr2m_plugin.datasets.readers.base import ListedReader
 from tr2m_plugin.datasets.readers.files import (
     below,
@@ -22,6 +22,7 @@ from tr2m_plugin.datasets.readers.files import (
     stored_as,
 )
 from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.files import reading
 
 FOLDERS = {"train": ("sync", "train"), "test": ("official_splits/test", "test")}
 LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"

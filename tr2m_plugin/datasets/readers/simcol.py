@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import reading, to_depth
+from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import find_all, numbered, read_fields, stored_as
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import reading
 
 SCENES = {"S": "SyntheticColon_I", "B": "SyntheticColon_II", "O": "SyntheticColon_III"}
 """Folders by the letter of their trajectories."""

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import reading, to_depth
+from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader, extras_of
 from tr2m_plugin.datasets.readers.files import find_all, find_first, find_list, load_mat, numbered, stored_as
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import reading
 
 IMAGES = ("rgb", "SUNRGBD-test_images")
 DEPTHS = ("depth", "sunrgb_test_depth/sunrgbd_test_depth", "sunrgb_test_depth", "sunrgbd_test_depth")

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import reading, to_depth
+from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import find_first, find_list, read_fields, stored_as
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import reading
 
 PREFIX = "void_1500/"
 """What listed paths and sample ids begin with."""

@@ -1,0 +1,101 @@
+"""Files: what the system refuses, text as people save it, and writing that is whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from tr2m_plugin.errors import InputError
+
+_NUMBERS = count(1)
+_PARTIAL = re.compile(r"\.partial-(?P<host>.+)-(?P<process>\d+)-\d+(\.\w+)?")
+
+
+@contextmanager
+def reading(path: str | os.PathLike) -> Iterator[None]:
+    """A block that reads a file or folder.
+
+    Raises:
+        InputError: it is missing or the system refuses it, as without rights; the message names it.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or path} does not exist") from error
+    except OSError as error:
+        raise InputError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """The text of a UTF-8 file, without the byte order mark that some editors write; every line ends with "\\n".
+
+    Raises:
+        InputError: the file is missing, cannot be read or is not UTF-8; the message names it.
+
+    Example:
+        >>> read_text("kitchen.txt")
+        'A small kitchen.\\n'
+    """
+    try:
+        with reading(path):
+            return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a UTF-8 text file: {error}") from error
+
+
+def read_lines(path: str | os.PathLike) -> list[str]:
+    """The lines of a UTF-8 file that are not blank, without blanks around them; only line ends part them.
+
+    Raises:
+        InputError: see `read_text`.
+    """
+    # str.splitlines would also cut inside a line, at form feeds and Unicode's own separators.
+    return [line.strip() for line in read_text(path).split("\n") if line.strip()]
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Writes a file whole or not at all.
+
+    Args:
+        path: the file; its folder exists.
+        write: writes to the path that it is given, which has the file's extension, and is renamed afterwards.
+
+    Returns:
+        The file.
+    """
+    partial = path.with_name(f".partial-{socket.gethostname()}-{os.getpid()}-{next(_NUMBERS)}{path.suffix}")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def sweep(folder: Path, alone: bool = False) -> None:
+    """Removes what writers that were killed left half written in a folder.
+
+    Args:
+        folder: not those below it.
+        alone: whether nobody else can be writing there. Default: False, files of other machines and of running
+            processes stay.
+    """
+    for path in folder.iterdir():
+        found = _PARTIAL.fullmatch(path.name)
+        if found and (alone or (found["host"] == socket.gethostname() and not _is_running(int(found["process"])))):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
