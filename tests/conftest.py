@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+# What is compared to the bit is compared on the processor, also where there is a GPU; see tests/test_gpu.py.
+if "TR2M_TEST_GPU" not in os.environ:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import torch
 
 from pipelines import describe, descriptions, embed_text, index, relative_depth, render, train

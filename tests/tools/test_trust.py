@@ -4,7 +4,6 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -151,16 +150,6 @@ def test_bfloat16_on_a_processor(world, tmp_path):
     assert losses["AutocastOptimWrapper"] != losses["mmengine.OptimWrapper"]
     with pytest.raises(InputError, match=r"mmengine.AmpOptimWrapper"):
         AutocastOptimWrapper("float16", optimizer=torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="MMEngine's float16 training needs a GPU")
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_mmengines_mixed_precision_on_a_gpu(world, tmp_path, dtype):
-    options = {"optim_wrapper.type": "mmengine.AmpOptimWrapper", "optim_wrapper.dtype": dtype}
-    runner = train(mini(world, tmp_path, 4, **options))
-    for name in ("loss_si", "loss_pseudo", "loss_soc", "loss_smooth"):
-        assert np.isfinite(runner.message_hub.get_scalar(f"train/{name}").current())
-    assert all(torch.isfinite(p).all() for p in runner.model.parameters())
 
 
 def test_a_checkpoint_holds_what_is_trained_and_names_what_is_frozen(world, tmp_path):
