@@ -2,13 +2,11 @@
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 
 from pipelines import ray_engine
 from pipelines.ray_session import ray_session
