@@ -14,7 +14,8 @@ import numpy as np
 from pipelines.mini_world.captions import colon_sentences, scene_sentences, toy_labels
 from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp, weights_digest
-from pipelines.sharded import Settings, run_sharded
+from pipelines.sharded import run_sharded
+from pipelines.shards import Settings
 from tr2m_plugin.datasets.arrays import read_image_strict
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from typing import Any
 import yaml
 
 from tr2m_plugin.errors import InputError, TR2MError
+from tr2m_plugin.files import read_text, sweep
+
+PARAMS = Path("params.yaml")
+"""What the stages read, from the repository's root."""
 
 
 @dataclass(frozen=True)
@@ -33,45 +38,70 @@ class Stage:
     item: str = ""
 
 
-def load_stage(profile: str, name: str, path: Path = Path("params.yaml"), item: str = "") -> Stage:
+def load_stage(profile: str | None, name: str, path: Path = PARAMS, item: str = "") -> Stage:
     """Reads a stage's section, or that of one of its items.
 
+    Args:
+        profile: which of the profiles; None: the one that the file's entry `profile` names.
+        name: of the stage.
+        path: the file. Default: params.yaml.
+        item: which of the stage's items. Default: it has none.
+
     Raises:
-        InputError: params.yaml, the profile or the section is missing; the message says which.
+        InputError: the file, the profile or the section is missing or not what it should be; the message says which.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist: run the pipeline from the repository's root")
     try:
-        profiles = yaml.safe_load(path.read_text())["profiles"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no YAML file with a section `profiles`: {error}") from error
+        content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
+    profiles = _section(content, "profiles", path)
+    profile = content.get("profile") if profile is None else profile
+    # The name becomes that of a folder, and of one inside `work`.
+    if not (isinstance(profile, str) and re.fullmatch(r"[A-Za-z0-9_-]+", profile)):
+        raise InputError(f"the profile's name in {path} must be of letters, digits, _ and -, not {profile!r}")
     if profile not in profiles:
-        raise InputError(f"{path} has no profile {profile!r}; it has {', '.join(profiles)}")
-    if name not in profiles[profile]:
-        raise InputError(f"profile {profile!r} in {path} has no section {name!r}")
-    section = profiles[profile][name] or {}
+        raise InputError(f"{path} has no profile {profile!r}; it has {', '.join(map(str, profiles))}")
+    section = _section(_section(profiles, profile, path), name, path, f"profile {profile!r} in {path}")
     if item:
-        if item not in section:
-            raise InputError(f"profile {profile!r} in {path} has no section {name}.{item}")
-        section = section[item] or {}
+        section = _section(section, item, path, f"profile {profile!r} in {path}", f"{name}.{item}")
     return Stage(profile, section, Path("work") / profile, item)
 
 
-def run_stage(name: str, description: str | None, stage: Callable[[Stage], None], items: bool = False) -> None:
-    """The command line of a stage: `python -m pipelines.{name} --profile NAME`, with an ITEM where it has several.
+def _section(content: Any, key: str, path: Path, owner: str = "", name: str = "") -> dict[str, Any]:
+    """An entry that holds others; an empty one holds none."""
+    owner, name = owner or str(path), name or key
+    if not isinstance(content, dict) or key not in content:
+        raise InputError(f"{owner} has no section {name!r}")
+    section = content[key]
+    if not isinstance(section, dict | None):
+        raise InputError(f"{owner}: {name} must hold names and values, not {section!r:.100}")
+    return section or {}
 
-    An expected error is printed in one line and ends the process with status 2.
+
+def run_stage(name: str, description: str | None, stage: Callable[[Stage], None], items: bool = False) -> None:
+    """The command line of a stage: `python -m pipelines.{name}`, with an ITEM where it has several.
+
+    What killed runs left half written below the profile's folder is removed first. An expected error, or one of the
+    system such as a full disk, is printed in one line and ends the process with status 2; an interruption with 130.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="mini", help="profile in params.yaml (default: mini)")
+    parser.add_argument("--profile", help="profile in params.yaml (default: the one it names on top)")
     if items:
         parser.add_argument("item", help="which section below the stage's")
     args = parser.parse_args()
     try:
-        stage(load_stage(args.profile, name, item=args.item if items else ""))
-    except TR2MError as error:
+        run = load_stage(args.profile, name, item=args.item if items else "")
+        for folder in {path.parent for path in run.root.rglob(".partial-*")}:
+            sweep(folder)
+        stage(run)
+    except (TR2MError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def digest(value: Any, length: int = 10) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.params import Stage, digest_files, run_stage
-from pipelines.sharded import Settings, run_sharded
+from pipelines.sharded import run_sharded
+from pipelines.shards import Settings
 from tr2m_plugin.datasets.arrays import is_reference
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import INDEX, read_table, resolve

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -127,6 +130,14 @@ def render_chunk(chunk: Chunk, folder: Path) -> tuple[list[dict], list[dict], li
     return index, scenes, objects
 
 
+def _follow_parent() -> None:
+    """A worker leaves interruptions to its parent, and ends with it, even where that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
 def stage(run: Stage) -> None:
     """Renders everything the parameters ask for, on all processors."""
     folder = run.root / "world"
@@ -134,14 +145,20 @@ def stage(run: Stage) -> None:
     chunks = plan(run.params.get("datasets") or {}, run.params.get("shard_size", 128))
     index, scenes, objects = [], [], []
     with (
-        ProcessPoolExecutor(run.params.get("workers"), mp_context=get_context("forkserver")) as pool,
+        ProcessPoolExecutor(run.params.get("workers"), get_context("forkserver"), _follow_parent) as pool,
         tqdm(total=sum(len(c.numbers) for c in chunks), unit="picture", desc="render", mininterval=1) as bar,
     ):
-        for rows in pool.map(render_chunk, chunks, [folder] * len(chunks)):
-            index += rows[0]
-            scenes += rows[1]
-            objects += rows[2]
-            bar.update(len(rows[0]))
+        jobs = [pool.submit(render_chunk, chunk, folder) for chunk in chunks]
+        try:
+            for rows in (job.result() for job in jobs):
+                index += rows[0]
+                scenes += rows[1]
+                objects += rows[2]
+                bar.update(len(rows[0]))
+        except BaseException:  # an interruption too ends the workers at once
+            for worker in active_children():
+                worker.kill()
+            raise
     write_table(folder / "index.parquet", INDEX, index)
     write_table(folder / "scenes.parquet", SCENES, scenes)
     write_table(folder / "objects.parquet", OBJECTS, objects)

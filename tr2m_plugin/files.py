@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -67,11 +68,16 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        OSError: the system refuses it, as on a full disk; it names the file.
     """
     partial = path.with_name(f".partial-{socket.gethostname()}-{os.getpid()}-{next(_NUMBERS)}{path.suffix}")
     try:
         write(partial)
         os.replace(partial, path)
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -1,5 +1,12 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
+import yaml
 
 from pipelines import render
 from pipelines.params import Stage
@@ -44,3 +51,43 @@ def test_unknown_datasets_and_trained_zero_shot_are_refused():
     with pytest.raises(InputError, match="warehouse is a zero-shot dataset"):
         plan({"warehouse": {"train": 1}}, 4)
     assert [len(c.numbers) for c in plan({"rooms": {"test": 10}}, 4)] == [4, 4, 2]
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_stopped_it_leaves_no_process_behind(tmp_path, repository, stop, status):
+    many = {"render": {"shard_size": 4, "workers": 2, "datasets": {"rooms": {"train": 100_000}}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"profile": "many", "profiles": {"many": many}}))
+    job = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.render"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: list((tmp_path / "work" / "many" / "world").glob("*.safetensors")))
+        (os.killpg if stop == signal.SIGINT else os.kill)(job.pid, stop)
+        told = job.communicate(timeout=60)[1]
+        assert job.returncode == status
+        assert "Traceback" not in told
+        assert told.endswith("render: interrupted\n") == (status == 130)
+        wait_until(lambda: not group_lives(job.pid))
+    finally:
+        if group_lives(job.pid):
+            os.killpg(job.pid, signal.SIGKILL)
+
+
+def group_lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "nothing came in 60 s"
+        time.sleep(0.05)

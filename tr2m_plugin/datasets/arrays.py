@@ -45,13 +45,25 @@ def open_shard(path: str | os.PathLike) -> Any:
 
 
 def write_shard(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] = {}) -> None:
-    """Writes named arrays as one file, whole or not at all."""
+    """Writes named arrays as one file, whole or not at all.
+
+    Raises:
+        OSError: see `write_whole`.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
-    write_whole(target, lambda path: save_file(plain, path, metadata=dict(metadata)))
+
+    def write(partial: Path) -> None:
+        try:
+            save_file(plain, partial, metadata=dict(metadata))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+    write_whole(target, write)
 
 
 def read_array(reference: str) -> np.ndarray:
