@@ -78,7 +78,8 @@ def run(work_dir, hook=HOOK, iterations=4, resume=False, model=None, optim=None,
     runner = Runner(
         model=model or SomebodysDepthModel(),
         work_dir=str(work_dir),
-        train_dataloader={
+        train_dataloader=options.pop("train_dataloader", None)
+        or {
             "batch_size": 4,
             "num_workers": 0,
             "dataset": options.pop("dataset", None) or Pictures(),
@@ -110,7 +111,8 @@ def weights(runner):
     model = getattr(runner.model, "module", runner.model)
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     hooks = [hook for hook in runner.hooks if type(hook).__name__ == "SOCHook"]
-    return {**state, **{f"key.{k}": v for hook in hooks for k, v in hook._key.state_dict().items()}}
+    names = {hook: "key" if hook.name == "soc" else f"{hook.name}.key" for hook in hooks}
+    return {**state, **{f"{n}.{k}": v for hook, n in names.items() for k, v in hook._key.state_dict().items()}}
 
 
 def assert_equal(found, expected, **tolerance):

@@ -63,13 +63,13 @@ def stop_at(branch: nn.Module, feature: str, held: dict[str, Any]) -> None:
     find_submodule(branch, feature).register_forward_hook(stop)
 
 
-def add_loss(model: nn.Module, name: str, make: weakref.WeakMethod[Contrast], held: dict[str, Any]) -> None:
+def add_loss(model: nn.Module, name: str, make: Callable[[], Contrast | None], held: dict[str, Any]) -> None:
     """Adds a loss to those that a model returns in training.
 
     Args:
         model: whose forward in mode `loss` returns a dict.
         name: of the loss.
-        make: the loss, called after the model.
+        make: gives what makes the loss, None once it is no more.
         held: keeps as `returned` what a forward returned that is no dict.
     """
     whole = weakref.ref(model)

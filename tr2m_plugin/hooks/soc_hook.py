@@ -22,8 +22,9 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.capture import add_loss, capture, stop_at
 from tr2m_plugin.hooks.feature import DryRun, FeatureReachedError, Step, as_map, find_submodule, pick
 from tr2m_plugin.hooks.projector_group import ProjectorGroup
+from tr2m_plugin.hooks.soc_checks import check_feature, check_losses, few_cells, idle, unlike
 from tr2m_plugin.hooks.true_depth import TrueDepth, forward_inputs
-from tr2m_plugin.losses.scale_oriented_contrast import Reduction, depth_classes, reduce_classes
+from tr2m_plugin.losses.scale_oriented_contrast import Reduction
 from tr2m_plugin.losses.silog import valid_depth
 from tr2m_plugin.registry import HOOKS, MODELS
 
@@ -112,7 +113,8 @@ class SOCHook(Hook):
             raise InputError(f"projector_optim takes lr_mult and decay_mult, not {', '.join(projector_optim or {})}")
         if not name.isidentifier():
             raise InputError(f"SOCHook's name must be one word of letters, digits and _, not {name!r}")
-        self.name, self.projector_name, self.checkpoint_key = name, f"{name}_projector", f"{name}_hook"
+        self.name, self.loss_name = name, f"loss_{name}"
+        self.projector_name, self.checkpoint_key = f"{name}_projector", f"{name}_hook"
         self.feature, self.in_channels, self.branch = feature, in_channels, branch
         self.index = (index,) if isinstance(index, (int, str)) else tuple(index)
         self.projector_cfg = {"type": "tr2m_plugin.SOCProjector", **(projector or {})}
@@ -167,7 +169,8 @@ class SOCHook(Hook):
         self._add_projector(runner, wrapped, model, projector)
         capture(model, self.feature, self.branch, self._captured)
         stop_at(self._key.module["branch"], self.feature[len(self.branch) :].lstrip("."), self._captured)
-        add_loss(model, f"loss_{self.name}", weakref.WeakMethod(self._contrast), self._captured)
+        hook = weakref.ref(self)
+        add_loss(model, self.loss_name, lambda: getattr(hook(), "_contrast", None), self._captured)
 
     def _dry_run(self, runner: Runner, model: nn.Module) -> DryRun | None:
         """A dry run where something is to be learned from one."""
@@ -256,41 +259,18 @@ class SOCHook(Hook):
         return as_map(pick(output, self.index), *size)
 
     def _check(self, feature: Tensor, depth: Tensor, losses: Mapping[str, Any]) -> None:
-        """What would go wrong silently, or with a message about something else."""
-        if feature.shape[1] != self.in_channels:
-            raise InputError(f"{self.feature!r} has {feature.shape[1]} channels, but in_channels is {self.in_channels}")
-        if len(feature) != len(depth):
-            raise InputError(f"{self.feature!r} holds {len(feature)} images and the samples {len(depth)} depth maps")
-        if not feature.requires_grad:
-            raise InputError(
-                f"{self.feature!r} carries no gradient, so the contrast cannot train it: hook a submodule that is not "
-                "frozen and not inside a re-entrant activation checkpoint"
-            )
-        if f"loss_{self.name}" in losses:
-            raise InputError(f"the model returns a loss_{self.name} of its own: give SOCHook another name, name='...'")
-        if "loss" in losses:
-            self._warn(
-                "`loss` in the log is the model's loss of that name, which hides MMEngine's total of the same name; "
-                f"loss_{self.name} is trained on and logged beside it"
-            )
+        check_feature(self.feature, self.in_channels, feature, depth)
+        for message in check_losses(self.loss_name, losses):
+            self._warn(message)
         if not valid_depth(depth).flatten(1).any(1).all():
             self._warn("some pictures of the first batch hold no depth at all")
         self._checked = True
 
     def _check_contrast(self, query: Tensor, depth: Tensor) -> None:
-        """What makes a contrast of little worth."""
         if "shuffled" in self.keys and len(query) == 1:
             self._warn("in a batch of one picture, the shuffled key map is the picture's own")
-        if self._contrasted:
-            return
-        size = (query.shape[-2], query.shape[-1])
-        classes = reduce_classes(depth_classes(depth[:, 0], self.loss.num_classes, self.loss.depth_range), size)
-        measured = int((classes >= 0).flatten(1).sum(1).median())
-        if measured < self.loss.num_classes:
-            self._warn(
-                f"of {size[0]} × {size[1]} cells after the projector {measured} hold depth, fewer than there are "
-                f"classes, {self.loss.num_classes}: set projector=dict(pool=1), a finer feature or fewer classes"
-            )
+        if not self._contrasted and (message := few_cells(self.loss, query, depth)):
+            self._warn(message)
         self._contrasted = True
 
     def _warn(self, message: str) -> None:
@@ -301,29 +281,11 @@ class SOCHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Moves the key branch once per optimizer step."""
         if not self._trains:
-            raise InputError(self._idle())
+            raise InputError(idle(self._model, self.loss_name, self._checked, self._captured.get("returned")))
         # Activation checkpointing repeats forwards during backward.
         self._captured.clear()
         if runner.optim_wrapper.should_update():
             self._key.update_parameters(self._online)
-
-    def _idle(self) -> str:
-        """Why the loss has had no effect."""
-        model, loss = type(self._model).__name__, f"loss_{self.name}"
-        if self._checked:
-            return (
-                f"{loss} was added to what {model}'s forward returned, but not to what is trained on: its train_step "
-                "must sum all losses of the dict, as self.parse_losses does"
-            )
-        if "returned" in self._captured:
-            return (
-                f"no {loss}: {model}'s forward returned a {self._captured['returned']} in training, and SOCHook needs "
-                "a dict of losses: have forward(..., mode='loss') return one"
-            )
-        return (
-            f"no {loss}: {model} was trained without a call of its forward in mode 'loss': in its train_step, call "
-            "self(..., mode='loss'), which returns the dict of losses, instead of a method such as self.loss(...)"
-        )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Puts projector, key branch and the projector's optimizer state under a key of their own."""
@@ -356,19 +318,15 @@ class SOCHook(Hook):
         return {"feature": self.feature, "index": list(self.index), "branch": self.branch}
 
     def _restore(self, own: Mapping[str, Any]) -> None:
-        instead = "resume with that, or start from the checkpoint's weights with load_from and without resume"
-        before, now = own.get("contrasts", self._contrasts()), self._contrasts()
+        now = self._contrasts()
+        before = own.get("contrasts", now)
         if before != now:
-            was, wanted = (", ".join(f"{k}={d[k]!r}" for k in now if before.get(k) != now[k]) for d in (before, now))
-            raise InputError(f"the checkpoint was trained with SOCHook's {was}, not with {wanted}: {instead}")
+            raise InputError(unlike(before, now))
         try:
             self._online["projector"].load_state_dict(own["projector"])
             self._key.load_state_dict(own["key"])
         except RuntimeError as error:
-            raise InputError(
-                f"the checkpoint's SOCHook had another feature, branch or projector than feature={self.feature!r} with "
-                f"{self.in_channels} channels: {instead}"
-            ) from error
+            raise InputError(unlike({}, {"feature": self.feature, "in_channels": self.in_channels})) from error
         self._restored = True
 
 
