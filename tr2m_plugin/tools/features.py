@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner, set_random_seed
 from torch import Tensor, nn
@@ -43,6 +42,18 @@ def hooked(config: Config) -> dict[str, Any]:
     """The options of the config's SOCHook, empty without one."""
     hooks = [hook for hook in config.get("custom_hooks", []) if str(hook.type).rpartition(".")[2] == "SOCHook"]
     return dict(hooks[0]) if hooks else {}
+
+
+def loader_name(config: Config) -> str:
+    """Name of the config's loader that pictures come from: validation, or else test, or else training.
+
+    Raises:
+        InputError: it has none of them.
+    """
+    for name in LOADERS:
+        if config.get(name) is not None:
+            return name
+    raise InputError(f"{config.filename} has no data to take pictures from: none of {', '.join(LOADERS)}")
 
 
 @torch.no_grad()
@@ -108,16 +119,11 @@ def _model(config: Config, checkpoint: str | Path | None) -> nn.Module:
 
 def _loader(config: Config) -> dict[str, Any]:
     """The config's loader of pictures, one by one and in their order."""
-    name = next((name for name in LOADERS if config.get(name) is not None), None)
-    if name is None:
-        raise InputError(f"the config has no data to take pictures from: {', '.join(LOADERS)}")
-    if name != LOADERS[0]:
-        print_log(f"the config has no {LOADERS[0]}: the pictures are the {name}'s", "current")
-    found = config[name]
+    found = config[loader_name(config)]
     loader = {key: value for key, value in found.items() if key in ("dataset", "collate_fn")}
     if isinstance(found.dataset, Mapping) and "pipeline" in found.dataset:
         # Depth at the size of the pictures, as in training.
-        loader["dataset"] = {**found.dataset, "pipeline": _training_like(found.dataset.pipeline)}
+        loader["dataset"] = {**found.dataset, "pipeline": _training_like(found.dataset["pipeline"])}
     ordered = {"type": "mmengine.DefaultSampler", "shuffle": False}
     return {**loader, "batch_size": 1, "num_workers": 0, "sampler": ordered}
 

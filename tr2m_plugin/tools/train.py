@@ -81,7 +81,8 @@ def load_config(
         try:
             config = Config.fromfile(file)
         except ImportError as error:
-            raise InputError(f"{path}: {error}: run it where that module is, or set PYTHONPATH") from error
+            reason = error.__cause__ or error
+            raise InputError(f"{path}: {reason}: run it where that module is, or set PYTHONPATH") from error
         own = config.get("data_root")
         elsewhere = Path(__file__).resolve().parents[2] / str(own)
         if own and DATA_ROOT not in os.environ and not Path(own).is_dir() and elsewhere.is_dir():
