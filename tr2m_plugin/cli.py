@@ -110,7 +110,7 @@ def _add_describe(commands: Any) -> None:
 
 def _features(args: argparse.Namespace) -> int:
     from tr2m_plugin.inference.outputs import write_png
-    from tr2m_plugin.tools.features import collect_features, hooked
+    from tr2m_plugin.tools.features import LOADERS, collect_features, hooked, loader_name
     from tr2m_plugin.tools.train import load_config
     from tr2m_plugin.visualization.features import draw_features
 
@@ -119,6 +119,8 @@ def _features(args: argparse.Namespace) -> int:
     feature = args.feature or hook.get("feature")
     if not feature:
         raise InputError(f"{args.config} has no SOCHook: name a submodule with --feature")
+    if (source := loader_name(config)) != LOADERS[0]:
+        print(f"no {LOADERS[0]}: the pictures are those of {source}", file=sys.stderr)
     given = hook.get("index", ()) if args.index is None else args.index
     given = [given] if isinstance(given, (int, str)) else given
     index = [int(step) if str(step).lstrip("-").isdigit() else step for step in given]

@@ -78,7 +78,8 @@ def run(work_dir, hook=HOOK, iterations=4, resume=False, model=None, optim=None,
     runner = Runner(
         model=model or SomebodysDepthModel(),
         work_dir=str(work_dir),
-        train_dataloader={
+        train_dataloader=options.pop("train_dataloader", None)
+        or {
             "batch_size": 4,
             "num_workers": 0,
             "dataset": options.pop("dataset", None) or Pictures(),
@@ -87,7 +88,8 @@ def run(work_dir, hook=HOOK, iterations=4, resume=False, model=None, optim=None,
         },
         train_cfg={"type": "IterBasedTrainLoop", "max_iters": iterations},
         optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}, **(optim or {})},
-        default_hooks={"checkpoint": {"type": "CheckpointHook", "interval": 2, "by_epoch": False}, "logger": None},
+        default_hooks=options.pop("default_hooks", None)
+        or {"checkpoint": {"type": "CheckpointHook", "interval": 2, "by_epoch": False}, "logger": None},
         custom_hooks=[*([hook] if hook else []), *extra],
         randomness={"seed": 0},
         cfg={key: value for key, value in cfg.items() if value},
@@ -110,7 +112,8 @@ def weights(runner):
     model = getattr(runner.model, "module", runner.model)
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     hooks = [hook for hook in runner.hooks if type(hook).__name__ == "SOCHook"]
-    return {**state, **{f"key.{k}": v for hook in hooks for k, v in hook._key.state_dict().items()}}
+    names = {hook: "key" if hook.name == "soc" else f"{hook.name}.key" for hook in hooks}
+    return {**state, **{f"{n}.{k}": v for hook, n in names.items() for k, v in hook._key.state_dict().items()}}
 
 
 def assert_equal(found, expected, **tolerance):

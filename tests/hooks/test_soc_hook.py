@@ -208,7 +208,7 @@ class Carefree(SomebodysDepthModel):
         ({"index": 3}, r"index \[3\] leads nowhere in the hooked output, \(1, 6, 8, 10\)"),
         ({"gt": "depth"}, r"true depth in every sample: sample 0 has no depth, only gt_depth_map"),
         ({"gt": {"type": "no_such_function"}}, "no function 'no_such_function'"),
-        ({"gt": lambda samples: torch.ones(4, 16, 20)}, r"must be \(B, 1, H, W\), not \(4, 16, 20\)"),
+        ({"gt": lambda samples: torch.ones(4, 2, 16, 20)}, r"must be \(B, 1, H, W\), not \(4, 2, 16, 20\)"),
         ({"gt": lambda samples: torch.ones(2, 1, 16, 20)}, "holds 4 images and the samples 2 depth maps"),
         ({"start": 3, "by_epoch": False, "gt": "depth"}, "sample 0 has no depth"),
     ],

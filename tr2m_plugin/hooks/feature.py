@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -130,7 +131,7 @@ def watch_size(model: nn.Module, feature: str, store: Callable[[tuple[int, int]]
 
 
 @contextmanager
-def _aside(model: nn.Module) -> Iterator[None]:
+def aside(model: nn.Module) -> Iterator[None]:
     """Running a model without a trace: no gradient, no statistics, no random number, no compilation."""
     states = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
@@ -149,6 +150,18 @@ def _aside(model: nn.Module) -> Iterator[None]:
         np.random.set_state(states[1])
         for module, mode in training.items():
             module.training = mode
+
+
+def arguments(model: nn.Module, data: Any) -> tuple[tuple, dict[str, Any]]:
+    """What MMEngine's models are called with for a batch of a loader, positional and by name."""
+    preprocess: Any = getattr(model, "data_preprocessor", None)
+    batch = data if preprocess is None else preprocess(data, False)
+    parameters = inspect.signature(model.forward).parameters
+    takes_mode = "mode" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    mode = {"mode": "loss"} if takes_mode else {}
+    if isinstance(batch, Mapping):
+        return (), {**batch, **mode}
+    return tuple(batch) if isinstance(batch, (list, tuple)) else (batch,), mode
 
 
 def run_to(model: nn.Module, feature: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -180,10 +193,13 @@ class DryRun:
     The model runs in evaluation mode, up to the feature, and neither its state nor a random number changes.
 
     Args:
-        model: with MMEngine's `data_preprocessor`, called as `model(**batch, mode="loss")`.
+        model: called as `model(**batch, mode="loss")`, after its `data_preprocessor` where it has one.
         feature: name of the submodule whose output is wanted.
         dataset: of the training data.
         collate: makes a batch of a list of its items.
+
+    Raises:
+        InputError: the model cannot be called so, or never runs the submodule.
 
     Attributes:
         output: of the submodule.
@@ -199,11 +215,17 @@ class DryRun:
         ]
         handles += watch_size(model, feature, lambda size: setattr(self, "size", size))
         try:
-            with _aside(model):
-                preprocess: Any = model.data_preprocessor
-                batch = preprocess(collate([dataset[0]]), False)
-                self.args, self.kwargs = _arguments(batch)
+            with aside(model):
+                self.args, self.kwargs = arguments(model, collate([dataset[0]]))
                 self.output = run_to(model, find_submodule(model, feature), self.args, self.kwargs)
+        except InputError:
+            raise
+        except Exception as error:  # somebody's own code
+            raise InputError(
+                f"{type(model).__name__} cannot be called with one picture of the training data as MMEngine's models "
+                f"are, model(**batch, mode='loss') ({type(error).__name__}: {error}): give SOCHook in_channels and "
+                "branch, which it then need not find out"
+            ) from error
         finally:
             for handle in handles:
                 handle.remove()
@@ -217,7 +239,7 @@ class DryRun:
         unused = [module for child in model.children() for module in self._unused(child)]
         pruned = copy.deepcopy(model, {id(module): _LeftOut() for module in unused})
         try:
-            with _aside(pruned):
+            with aside(pruned):
                 output = run_to(pruned, find_submodule(pruned, feature), self.args, self.kwargs)
             same = _equal(output, self.output)
         except Exception:
@@ -238,13 +260,6 @@ class _LeftOut(nn.Module):
             "the momentum branch needs a submodule that a dry run on one picture did not use: name the part of the "
             "model that it is to copy whole, branch='...'"
         )
-
-
-def _arguments(batch: Any) -> tuple[tuple, dict[str, Any]]:
-    """How MMEngine's models pass a batch on."""
-    if isinstance(batch, Mapping):
-        return (), {**batch, "mode": "loss"}
-    return tuple(batch) if isinstance(batch, (list, tuple)) else (batch,), {"mode": "loss"}
 
 
 def _equal(a: Any, b: Any) -> bool:

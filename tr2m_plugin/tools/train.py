@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
@@ -57,7 +59,7 @@ def environment(name: str, value: str | None) -> Iterator[None]:
 def load_config(
     path: str, options: dict | None = None, data_root: str | None = None, base: str | None = None
 ) -> Config:
-    """Reads a config.
+    """Reads a config, whose custom_imports may name modules in the current folder.
 
     Args:
         path: the file.
@@ -68,13 +70,19 @@ def load_config(
             tr2m_mixed.
 
     Raises:
-        InputError: the file does not exist.
+        InputError: the file does not exist, or a module that it imports is not found.
     """
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist")
     file = repository_file(path)
+    if "" not in sys.path:  # as it is for `python -m`, and is not for a console script
+        sys.path.append("")
     with environment(BASE, base), environment(DATA_ROOT, data_root):
-        config = Config.fromfile(file)
+        try:
+            config = Config.fromfile(file)
+        except ImportError as error:
+            reason = error.__cause__ or error
+            raise InputError(f"{path}: {reason}: run it where that module is, or set PYTHONPATH") from error
         own = config.get("data_root")
         elsewhere = Path(__file__).resolve().parents[2] / str(own)
         if own and DATA_ROOT not in os.environ and not Path(own).is_dir() and elsewhere.is_dir():
@@ -95,6 +103,15 @@ def allow_processors(config: Config) -> None:
     config.setdefault("model_wrapper_cfg", {"type": "mmengine.MMDistributedDataParallel", "device_ids": None})
 
 
+def _functions(part: Any, place: str = "") -> Iterator[str]:
+    """Where a config holds functions, such as a lambda."""
+    if isinstance(part, FunctionType):
+        yield place
+    items = part.items() if isinstance(part, Mapping | Config) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in items:
+        yield from _functions(value, f"{place}.{key}".lstrip(".") if isinstance(key, str) else f"{place}[{key}]")
+
+
 def train(config: Config, resume: bool | str = False) -> Runner:
     """Trains and returns the runner.
 
@@ -102,8 +119,16 @@ def train(config: Config, resume: bool | str = False) -> Runner:
         config: a whole MMEngine config.
         resume: True goes on from the last checkpoint in the work folder, if there is one, and otherwise starts as the
             config says; a path goes on from that checkpoint.
+
+    Raises:
+        InputError: the config holds a function.
     """
     register_safe_loader()
+    for place in _functions(config):
+        raise InputError(
+            f"{config.filename}: {place} is a function, which MMEngine cannot write into its log of the config: "
+            "register it in FUNCTIONS and give its name, dict(type='its_name')"
+        )
     config.setdefault("launcher", "none")
     allow_processors(config)
     # With `resume` and `load_from`, MMEngine would resume from the weights that training was to start from.
