@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tr2m_plugin.inference.model_folder import ModelSpec, save_model
+from tr2m_plugin.models.encoders import check_size
 from tr2m_plugin.models.release import load_release_weights, read_release, release_sizes
 from tr2m_plugin.models.rescale_net import RescaleNet
 
@@ -46,9 +47,10 @@ def convert_release(
         The names of the tensors left out.
 
     Raises:
-        InputError: the file is not the release's.
+        InputError: the file is not the release's, the heads do not divide its width, or the size is not in patches.
         UnsafeCheckpointError: the file holds code.
     """
+    check_size(size, "size")
     # A folder is found from anywhere only by its whole path.
     given = {name: os.path.abspath(source) if os.path.isdir(source) else source for name, source in networks.items()}
     names = {**NETWORKS, **given}

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor
 
-from tr2m_plugin.checkpoint import load_checkpoint
+from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.class_separation import class_separation
 from tr2m_plugin.hooks.feature import Step, as_map, find_submodule, pick, run_to, watch_size
@@ -66,8 +66,7 @@ def _collect(
 ) -> Features:
     model = MODELS.build(config.model)
     if checkpoint is not None:
-        content = load_checkpoint(checkpoint)
-        missing, _ = model.load_state_dict(content.get("state_dict", content), strict=False)
+        missing, _ = model.load_state_dict(state_of(load_checkpoint(checkpoint), checkpoint), strict=False)
         if missing:
             raise InputError(f"{checkpoint} lacks {len(missing)} tensors of the config's model, such as {missing[0]}")
     model.eval()
