@@ -25,6 +25,7 @@ from tr2m_plugin.weights import resolve_pretrained
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = "tr2m"
+NETWORKS = ("model", "relative_depth", "text_encoder")
 
 
 @dataclass
@@ -61,7 +62,7 @@ def spec_of(config: Any, about: dict[str, Any] | None = None) -> ModelSpec:
     Raises:
         InputError: one of them is missing.
     """
-    for name in ("model", "relative_depth", "text_encoder"):
+    for name in NETWORKS:
         if name not in config:
             raise InputError(f"the config has no {name!r}: prediction needs it (see configs/tr2m_mini.py)")
     plain = config.to_dict() if hasattr(config, "to_dict") else dict(config)
@@ -94,10 +95,15 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
         folder: made if need be.
         spec: what builds the model.
         state: a checkpoint's `state_dict`.
+
+    Raises:
+        InputError: the weights do not fit, or the spec has parts that a folder cannot have (see `tr2m_plugin.trusted`).
     """
     from safetensors.torch import save_file
 
     target = Path(folder)
+    for name in NETWORKS:
+        check_config(getattr(spec, name), name, f"{target}: {name}")
     weights = trainable_weights(_trained_part(spec, state), state)
     target.mkdir(parents=True, exist_ok=True)
     save_file(weights, target / WEIGHTS)
@@ -130,7 +136,7 @@ def load_spec(folder: str | os.PathLike) -> ModelSpec:
     for name in content:
         if name not in known:
             raise InputError(f"{path} has no place for {brief(name)}; there are {', '.join(known)}")
-    for name in ("model", "relative_depth", "text_encoder"):
+    for name in NETWORKS:
         if name not in content:
             raise InputError(f"{path} has no {name!r}: prediction needs it")
         check_config(content[name], name, f"{path}: {name}")

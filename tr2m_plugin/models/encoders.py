@@ -65,7 +65,8 @@ def load_pretrained(class_name: str, pretrained: str, **kwargs: Any) -> Any:
         with _quiet(transformers):
             if not (class_name.startswith("AutoModel") or issubclass(kind, transformers.PreTrainedModel)):
                 return kind.from_pretrained(source, trust_remote_code=False, **kwargs)
-            _refuse_code(transformers.PreTrainedConfig.get_config_dict(source, revision=kwargs.get("revision"))[0])
+            content, _ = transformers.PreTrainedConfig.get_config_dict(source, revision=kwargs.get("revision"))
+            _refuse_code({**kwargs, "config.json": content})
             with _within_weights(source):
                 network, info = kind.from_pretrained(
                     source, trust_remote_code=False, output_loading_info=True, **kwargs
@@ -85,9 +86,9 @@ def _refuse_code(content: Any) -> None:
     """Refuses what makes transformers fetch or run more than a network's own class, wherever it stands in a config."""
     for name, value in content.items() if isinstance(content, dict) else ():
         if name.endswith("_implementation") and "/" in str(value):
-            raise InputError(f"its config.json names the kernel {value!r}, which is code from the hub")
+            raise InputError(f"{name} names the kernel {brief(value)}, which is code from the hub")
         if name == "quantization_config" and value is not None:
-            raise InputError("it is quantized: give the original weights")
+            raise InputError("its config.json says that it is quantized: give the original weights")
         _refuse_code(value)
 
 

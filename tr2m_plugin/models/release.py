@@ -88,6 +88,9 @@ def release_sizes(state: dict[str, Tensor]) -> dict[str, int]:
     missing = [name for name in needed if name not in state]
     if missing:
         raise InputError(f"these are not the released head's weights: {_some(missing)} missing")
+    flat = [name for name in (*needed, "align_mlp.a_fc.weight") if name in state and state[name].ndim < 2]
+    if flat:
+        raise InputError(f"these are not the released head's weights: {_some(flat)} should be matrices")
     out_channels, image_channels = state["projects.weight"].shape[:2]
     align = state.get("align_mlp.a_fc.weight")
     return {
