@@ -13,7 +13,9 @@ from tr2m_plugin.device import pick_device
 def stage(run: Stage) -> None:
     """Embeds the sentences in batches of similar length."""
     from tr2m_plugin.registry import MODELS, scoped
+    from tr2m_plugin.trusted import check_config
 
+    check_config(run.params.get("model"), "text_encoder", "embed_text.model")
     texts = {row["text"] for row in read_table(run.root / "descriptions.parquet", DESCRIPTIONS)}
     ordered = sorted(texts, key=lambda text: (len(text), text))
     encoder = MODELS.build(scoped(run.params["model"])).to(pick_device(run.params.get("device", "auto")))

@@ -113,5 +113,7 @@ def digest_files(paths: list[Path], length: int = 10) -> str:
     """A short hash of the contents of files, in their order."""
     total = hashlib.sha256()
     for path in paths:
-        total.update(path.read_bytes())
+        with path.open("rb") as file:
+            while part := file.read(2**24):  # weights may be larger than memory
+                total.update(part)
     return total.hexdigest()[:length]

@@ -56,10 +56,10 @@ class RelativeDepthProcessor:
 
 
 def weights_digest(pretrained: str) -> str:
-    """A hash of a local network's files; a single file is its name and size, and a hub id stands for itself."""
+    """A hash of a local network's files, or of its one file; a hub id stands for itself."""
     folder = Path(resolve_pretrained(pretrained))
     if folder.is_file():
-        return f"{folder.name} {folder.stat().st_size}"
+        return digest_files([folder])
     if not folder.is_dir():
         return pretrained
     return digest_files(sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors")))
@@ -87,8 +87,13 @@ def protocol_sizes(rows: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
 
 def stage(run: Stage) -> None:
     """Computes what is missing; the networks of `more` write into folders of their names beside the shards."""
+    from tr2m_plugin.models import RelativeDepth
+    from tr2m_plugin.trusted import check_options
+
     params = dict(run.params)
     models = {"": params.pop("model"), **(params.pop("more", None) or {})}
+    for name, model in models.items():
+        check_options(RelativeDepth, model, f"relative_depth.more.{name}" if name else "relative_depth.model")
     given = params.pop("sizes", None) or {}
     try:
         settings = Settings(**params)

@@ -11,7 +11,7 @@ from typing import Any
 
 import tr2m_plugin
 from pipelines.params import Stage, digest, digest_files, run_stage
-from tr2m_plugin.checkpoint import load_checkpoint
+from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import WEIGHTS, save_model, spec_of
 from tr2m_plugin.tools.train import load_config, train
@@ -103,8 +103,8 @@ def stage(run: Stage) -> None:
         if not start:
             raise InputError("train: with `enabled: false`, `load_from` must name the weights to evaluate")
         work_dir.mkdir(parents=True, exist_ok=True)
-        content = load_checkpoint(weights_file(start))
-        _finish(run, config, content.get("state_dict", content), {"weights": start})
+        file = weights_file(start)
+        _finish(run, config, state_of(load_checkpoint(file), file), {"weights": start})
         return
     mark = work_dir / "fingerprint"
     current = fingerprint(run)

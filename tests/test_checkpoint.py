@@ -1,4 +1,8 @@
+import hashlib
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -7,7 +11,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 
-from tr2m_plugin.checkpoint import load_checkpoint, register_safe_loader
+from tr2m_plugin.checkpoint import load_checkpoint, load_from_http_safely, register_safe_loader
 from tr2m_plugin.errors import InputError, UnsafeCheckpointError
 
 
@@ -76,3 +80,99 @@ def test_missing_file_and_other_content(tmp_path):
     torch.save([1], tmp_path / "list.pth")
     with pytest.raises(InputError, match="holds a list"):
         load_checkpoint(tmp_path / "list.pth")
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A web server: content by path, or content and the length it claims; and the paths that were asked for."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    files, asked = {}, []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path not in files:
+                self.send_error(404)
+                return
+            content, length = files[self.path]
+            self.send_response(200)
+            if length is not None:
+                self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", files, asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def put(files, tmp_path, path, number):
+    torch.save({"w": torch.full((100,), float(number))}, tmp_path / "file.pth")
+    content = (tmp_path / "file.pth").read_bytes()
+    files[path] = (content, len(content))
+    return content
+
+
+def test_two_addresses_with_one_last_part_are_two_files(site, tmp_path):
+    root, files, asked = site
+    register_safe_loader()
+    paths = ("/a/epoch_50.pth", "/b/epoch_50.pth", "/b/epoch_50.pth?version=2")
+    for number, path in enumerate(paths):
+        put(files, tmp_path, path, number)
+    for _ in range(2):
+        found = [CheckpointLoader.load_checkpoint(root + path)["w"][0].item() for path in paths]
+        assert found == [0, 1, 2]
+    assert asked == list(paths), "each is fetched once"
+
+
+def test_what_is_cut_off_is_not_kept(site, tmp_path):
+    root, files, _ = site
+    content = put(files, tmp_path, "/a.pth", 1)
+    files["/a.pth"] = (content[:500], len(content))
+    with pytest.raises(InputError, match=rf"a.pth was cut off: 500 of {len(content)} bytes arrived; try again"):
+        load_from_http_safely(f"{root}/a.pth")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    files["/a.pth"] = (content, None)
+    assert load_from_http_safely(f"{root}/a.pth")["w"][0] == 1
+
+
+def test_a_hash_in_the_name_is_held_to(site, tmp_path):
+    root, files, _ = site
+    content = put(files, tmp_path, "/x.pth", 1)
+    own = hashlib.sha256(content).hexdigest()[:8]
+    wrong = "abcdef01"
+    names = {f"/net-{own}.pth": True, f"/net-{wrong}.pth": False, "/net-20240131.pth": True, "/net-small.pth": True}
+    for name, good in names.items():
+        files[name] = files["/x.pth"]
+        if good:
+            assert load_from_http_safely(root + name)["w"][0] == 1
+            continue
+        with pytest.raises(InputError, match=f"is not the file of its name: its SHA-256 does not begin with {wrong}"):
+            load_from_http_safely(root + name)
+    assert not list((tmp_path / "cache").rglob(f"*{wrong}*"))
+
+
+@pytest.mark.parametrize("address", ["{root}/missing.pth", "http://127.0.0.1:9/a.pth", "http://[/a.pth"])
+def test_what_cannot_be_fetched_is_a_line_and_leaves_nothing(site, tmp_path, address):
+    address = address.format(root=site[0])
+    with pytest.raises(InputError, match=r"\.pth cannot be fetched: ") as caught:
+        load_from_http_safely(address)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path):
+    with ZipFile(tmp_path / "bomb.pth", "w", ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(10**7))
+    with pytest.raises(
+        UnsafeCheckpointError, match=r"bomb.pth is not loaded: it is compressed, and would unpack to 1000"
+    ):
+        load_checkpoint(tmp_path / "bomb.pth")

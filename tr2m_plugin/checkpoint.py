@@ -9,16 +9,27 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from functools import cache
+from http.client import HTTPException
+from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from tqdm import tqdm
 
 from tr2m_plugin.errors import InputError, UnsafeCheckpointError
+from tr2m_plugin.files import write_whole
 
+_HASH = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8,64})(?=\.)")
+"""A hash in a file's name, as torch's hub has it; one of digits alone would be taken for a date, or a date for it."""
+
+_SILENCE = 60  # seconds after which a server that sends nothing is given up
 _HISTORY_METHODS = ("min", "max", "mean", "current")
 
 
@@ -59,13 +70,13 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     if not os.path.isfile(name):
         raise InputError(f"{name} does not exist")
     if name.endswith(".safetensors"):
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             return {"state_dict": load_file(name)}
-        except SafetensorError as error:
+        except Exception as error:  # torch's too, for kinds of numbers that it does not have
             raise InputError(f"{name} is not a readable safetensors file: {error}") from error
+    _refuse_bombs(name)
     try:
         with torch.serialization.safe_globals(_safe_globals()):
             content = torch.load(name, map_location=map_location, weights_only=True)
@@ -81,6 +92,36 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     if not isinstance(content, dict):
         raise InputError(f"{name} holds a {type(content).__name__}, not a dict of weights")
     return content
+
+
+def _refuse_bombs(name: str) -> None:
+    """Refuses archives that unpack to more than they are; torch writes them uncompressed."""
+    try:
+        unpacked = sum(item.file_size for item in ZipFile(name).infolist()) if is_zipfile(name) else 0
+    except Exception:  # a broken archive, of which torch says that it is none
+        return
+    if unpacked > os.path.getsize(name):
+        raise UnsafeCheckpointError(f"{name} is not loaded: it is compressed, and would unpack to {unpacked} bytes")
+
+
+def state_of(content: Any, name: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint.
+
+    Args:
+        content: of the checkpoint: a state dict, or one under `state_dict`.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: it is no dict of tensors.
+    """
+    state = content.get("state_dict", content)
+    tensors = isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
+        for key, value in state.items()
+    )
+    if not tensors or not state:
+        raise InputError(f"{os.fspath(name)} holds no dict of tensors, by itself or under 'state_dict'")
+    return state
 
 
 def state_hash(module: torch.nn.Module) -> str:
@@ -99,13 +140,44 @@ def load_from_local_safely(filename: str, map_location: Any = None) -> dict[str,
 
 
 def load_from_http_safely(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Downloads into torch's hub folder once, then loads like a local file."""
-    folder = os.path.join(torch.hub.get_dir(), "checkpoints")
-    os.makedirs(folder, exist_ok=True)
-    target = os.path.join(folder, os.path.basename(filename.partition("?")[0]))
-    if not os.path.isfile(target):
-        torch.hub.download_url_to_file(filename, target)
+    """Downloads into torch's hub folder once, then loads like a local file.
+
+    The file is kept under the whole address: another one with the same last part is another file.
+
+    Raises:
+        InputError: it cannot be fetched whole, or is not the one whose hash its name holds (`-` and 8 or more digits).
+    """
+    base = re.sub(r"[^\w.-]", "_", filename.partition("?")[0].rpartition("/")[2])[-100:]
+    folder = Path(torch.hub.get_dir(), "checkpoints", hashlib.sha256(filename.encode()).hexdigest()[:16])
+    target = folder / base
+    if not target.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            write_whole(target, lambda partial: _download(filename, partial))
+        except BaseException:
+            folder.rmdir()
+            raise
     return load_checkpoint(target, map_location)
+
+
+def _download(address: str, path: Path) -> None:
+    name = address.rpartition("/")[2].partition("?")[0]
+    try:
+        with urlopen(Request(address, headers={"User-Agent": "tr2m_plugin"}), timeout=_SILENCE) as answer:
+            told = answer.headers.get("Content-Length")
+            wanted = int(told) if told is not None else None
+            bar = tqdm.wrapattr(answer, "read", total=wanted, desc=name, mininterval=1)
+            with bar as stream, path.open("wb") as file:
+                shutil.copyfileobj(stream, file)
+    except (OSError, HTTPException, ValueError) as error:
+        raise InputError(f"{address} cannot be fetched: {error or type(error).__name__}") from error
+    found = path.stat().st_size
+    if wanted is not None and found != wanted:
+        raise InputError(f"{address} was cut off: {found} of {wanted} bytes arrived; try again")
+    digits = _HASH.search(name)
+    with path.open("rb") as file:
+        if digits and not hashlib.file_digest(file, "sha256").hexdigest().startswith(digits[1]):
+            raise InputError(f"{address} is not the file of its name: its SHA-256 does not begin with {digits[1]}")
 
 
 @cache

@@ -14,7 +14,7 @@ def are_numbers(value: Any, count: int | None = None, whole: bool = False) -> bo
         isinstance(value, Sequence)
         and not isinstance(value, str)
         and len(value) == (len(value) if count is None else count)
-        and all(isinstance(n, kinds) and not isinstance(n, bool) and math.isfinite(n) for n in value)
+        and all(isinstance(n, kinds) and not isinstance(n, bool) and abs(n) < math.inf for n in value)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from tr2m_plugin.errors import InputError
 
@@ -57,6 +59,42 @@ def read_lines(path: str | os.PathLike) -> list[str]:
     """
     # str.splitlines would also cut inside a line, at form feeds and Unicode's own separators.
     return [line.strip() for line in read_text(path).split("\n") if line.strip()]
+
+
+def read_json(path: Path, largest: int = 2**20) -> Any:
+    """The content of a JSON file, by the letter: without NaN, infinities and names that stand twice.
+
+    Args:
+        path: a regular file.
+        largest: bytes that it may have. Default: one MiB.
+
+    Raises:
+        InputError: it is missing, no regular file, too large or not JSON; the message names it.
+    """
+    with reading(path):
+        size = path.stat().st_size
+    if not path.is_file():
+        raise InputError(f"{path} is not a file")
+    if size > largest:
+        raise InputError(f"{path} has {size} bytes; such files have {largest} at most")
+
+    def refuse(word: str) -> float:
+        raise ValueError(f"{word} is no number of JSON's")
+
+    def finite(word: str) -> float:
+        return float(word) if abs(float(word)) < float("inf") else refuse(word[:20])
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name stands twice in an object")
+        return found
+
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:

@@ -1,11 +1,15 @@
 import copy
+import json
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, CLIPTextModelWithProjection, DepthAnythingForDepthEstimation, Dinov2Model
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.models import CLIPTextEncoder, DINOv2Encoder, encoders
+from tr2m_plugin.models import CLIPTextEncoder, DINOv2Encoder, RelativeDepth, encoders
+from tr2m_plugin.weights import resolve_pretrained
 
 
 def test_patch_tokens_are_the_last_layers_after_the_norm_row_by_row(dinov2):
@@ -108,3 +112,95 @@ def test_weights_that_are_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(InputError, match=r"no AutoConfig found at .*nowhere.*save_pretrained"):
         DINOv2Encoder(str(tmp_path / "nowhere"))
+
+
+def crafted(tmp_path, source, files=None, **options):
+    """A copy of a packaged network with other options in its config, those of `backbone_config` too, and other files."""
+    folder = shutil.copytree(resolve_pretrained(source), tmp_path / "network")
+    content = json.loads((folder / "config.json").read_text())
+    for name, value in options.items():
+        (content["backbone_config"] if name in content.get("backbone_config", ()) else content)[name] = value
+    (folder / "config.json").write_text(json.dumps(content))
+    for name, text in (files or {}).items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"auto_map": {"AutoConfig": "own.C", "AutoModelForDepthEstimation": "own.M"}, "model_type": "own"},
+            "custom code",
+        ),
+        ({"_attn_implementation": "somebody/kernel"}, "_attn_implementation names the kernel 'somebody/kernel'"),
+        ({"quantization_config": {"quant_method": "torchao"}}, "it is quantized"),
+        ({"hidden_size": 12800}, "its weights are too few for the network of its config.json"),
+        ({"hidden_size": 2**40}, "holds no AutoModelForDepthEstimation"),
+        ({"num_hidden_layers": 40}, "its weights are too few for the network of its config.json"),
+        ({"num_hidden_layers": 5, "out_indices": [1, 2, 3, 5]}, "the weights .* lack 18 of the tensors .* such as"),
+        ({"hidden_size": "wide"}, "expected int, got str"),
+        ({"hidden_act": "os.system"}, "holds no AutoModelForDepthEstimation"),
+        ({"num_attention_heads": 3}, "holds no AutoModelForDepthEstimation"),
+    ],
+)
+def test_a_crafted_network_runs_nothing_and_takes_no_memory(tmp_path, options, message):
+    mark = tmp_path / "it_ran"
+    folder = crafted(tmp_path, "mini_depth_anything", {"own.py": f"open({str(mark)!r}, 'w')"}, **options)
+    with pytest.raises(InputError, match=message) as caught:
+        RelativeDepth(str(folder))
+    assert "\n" not in str(caught.value)
+    assert not mark.exists()
+
+
+def test_code_beside_a_known_network_is_not_run(tmp_path):
+    mark = tmp_path / "it_ran"
+    code = {"own.py": f"open({str(mark)!r}, 'w')"}
+    own = {"AutoConfig": "own.C", "AutoModelForDepthEstimation": "own.M", "AutoImageProcessor": "own.P"}
+    RelativeDepth(str(crafted(tmp_path, "mini_depth_anything", code, auto_map=own)))
+    tokenizer = json.dumps({"auto_map": {"AutoTokenizer": ["own.T", "own.T"]}, "tokenizer_class": "T"})
+    shutil.rmtree(tmp_path / "network")
+    with pytest.raises(InputError, match="holds no AutoTokenizer"):
+        CLIPTextEncoder(str(crafted(tmp_path, "mini_clip_text", {**code, "tokenizer_config.json": tokenizer})))
+    assert not mark.exists()
+
+
+class RunsCode:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return open, (self.mark, "w")
+
+
+def test_pickled_weights_are_loaded_without_code_or_refused_in_a_line(tmp_path):
+    folder = crafted(tmp_path, "mini_depth_anything")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save({**weights, "extra": RunsCode(str(tmp_path / "it_ran"))}, folder / "pytorch_model.bin")
+    with pytest.raises(
+        InputError, match=r"the pickled weights of .* are not loaded, .*save them as safetensors"
+    ) as caught:
+        RelativeDepth(str(folder))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "it_ran").exists()
+    torch.save(weights, folder / "pytorch_model.bin")
+    assert RelativeDepth(str(folder)).network.config.model_type == "depth_anything"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", ""),
+        ("model.safetensors", "x" * 5_000_000),
+        ("config.json", "["),
+        ("config.json", "[" * 100_000),
+        ("config.json", "[]"),
+        ("preprocessor_config.json", "[]"),
+        ("preprocessor_config.json", '{"image_processor_type": "pipeline"}'),
+    ],
+)
+def test_broken_files_are_a_line(tmp_path, name, content):
+    with pytest.raises(InputError, match="holds no Auto.*: give a folder saved by save_pretrained") as caught:
+        RelativeDepth(str(crafted(tmp_path, "mini_depth_anything", {name: content})))
+    assert "\n" not in str(caught.value)

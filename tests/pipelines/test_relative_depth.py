@@ -7,7 +7,7 @@ import torch
 
 from pipelines import relative_depth
 from pipelines.params import Stage
-from pipelines.relative_depth import RelativeDepthProcessor, picture_stamp, weights_digest
+from pipelines.relative_depth import RelativeDepthProcessor, picture_stamp, stage, weights_digest
 from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_image
 from tr2m_plugin.datasets.table_dataset import TableDataset
 from tr2m_plugin.datasets.tables import INDEX, read_table
@@ -64,6 +64,26 @@ def test_a_changed_picture_is_noticed(tmp_path):
 def test_weights_have_a_digest_and_hub_ids_stand_for_themselves():
     assert len(weights_digest("mini_depth_anything")) == 10
     assert weights_digest("somebody/network") == "somebody/network"
+
+
+def test_two_files_of_one_name_and_size_have_two_digests(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.pth").write_text(name)
+    assert len({weights_digest(str(tmp_path / name / "weights.pth")) for name in "ab"}) == 2
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"model": {"pretrained": "a", "device": "meta"}}, "relative_depth.model has no option 'device'"),
+        ({"model": {"pretrained": {"type": "os.mkdir"}}}, "relative_depth.model.pretrained must be text"),
+        ({"model": {}, "more": {"midas": {"size": "big"}}}, "relative_depth.more.midas.size must be a list of whole"),
+    ],
+)
+def test_sections_build_nothing_else(tmp_path, params, message):
+    with pytest.raises(InputError, match=message):
+        stage(Stage("test", params, tmp_path))
 
 
 def test_what_half_precision_cannot_hold_is_refused():

@@ -46,7 +46,19 @@ def test_a_bad_picture_costs_the_others_nothing(model, pictures, tmp_path, capsy
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["model"], "options are NAME=VALUE, not 'model'"), (["modle=x"], "unexpected keyword argument 'modle'")],
+    [
+        (["model"], "options are NAME=VALUE, not 'model'"),
+        (["modle=x"], "Llava has no option 'modle'; LlavaDescriber takes model, prompts"),
+        (
+            ["model={type: os.mkdir, path: it_ran}"],
+            "Llava.model must be text, not {'path': 'it_ran', 'type': 'os.mkdir'}",
+        ),
+        (["batch_size=two"], "Llava.batch_size must be a whole number, not 'two'"),
+        (["batch_size=0"], "batch_size and max_new_tokens must be 1 or more, not 0 and 96"),
+        (["prompts=What?"], "Llava.prompts must be a list of texts, not 'What?'"),
+        (["revision=12"], "Llava.revision must be text or null, not 12"),
+        (["attn_implementation=evil/kernel", "model=mini_dpt"], "not a LLaVA"),
+    ],
 )
 def test_wrong_options_are_one_line(pictures, tmp_path, capsys, options, message):
     assert main(["describe", str(pictures), "-o", str(tmp_path / "t.parquet"), "--options", *options]) == 2

@@ -102,6 +102,8 @@ class LlavaDescriber:
     ) -> None:
         if not prompts or not all(prompt.strip() for prompt in prompts):
             raise InputError("prompts must be one or more questions that are not blank")
+        if min(batch_size, max_new_tokens) < 1:
+            raise InputError(f"batch_size and max_new_tokens must be 1 or more, not {batch_size} and {max_new_tokens}")
         target = pick_device(device)
         chosen = precision(dtype or ("bfloat16" if target.startswith("cuda") else "float32"))
         config = load_pretrained("AutoConfig", model, revision=revision)

@@ -6,9 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import ModelSpec, save_model
+from tr2m_plugin.models.encoders import check_size
 from tr2m_plugin.models.release import load_release_weights, read_release, release_sizes
 from tr2m_plugin.models.rescale_net import RescaleNet
+from tr2m_plugin.trusted import parameters_within
 
 NETWORKS = {
     "image_encoder": "facebook/dinov2-large",
@@ -46,14 +49,21 @@ def convert_release(
         The names of the tensors left out.
 
     Raises:
-        InputError: the file is not the release's.
+        InputError: the file is not the release's, the heads do not divide its width, or the size is not in patches.
         UnsafeCheckpointError: the file holds code.
     """
+    check_size(size, "size")
     # A folder is found from anywhere only by its whole path.
     given = {name: os.path.abspath(source) if os.path.isdir(source) else source for name, source in networks.items()}
     names = {**NETWORKS, **given}
-    sizes: dict[str, Any] = {**release_sizes(read_release(path)), "num_heads": num_heads}
-    net = RescaleNet(**sizes)
+    released = read_release(path)
+    held = sum(tensor.untyped_storage().nbytes() for tensor in released.values())
+    try:
+        sizes: dict[str, Any] = {**release_sizes(released), "num_heads": num_heads}
+        with parameters_within(held, "its tensors claim more numbers than it holds"):
+            net = RescaleNet(**sizes)
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)}: {error}") from error
     left_out = load_release_weights(net, path, strict=not skip_unknown)
     model = {
         "type": "TR2M",

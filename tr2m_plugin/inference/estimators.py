@@ -14,17 +14,21 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import PixelData
 
-from tr2m_plugin.checkpoint import load_checkpoint, state_hash
+from tr2m_plugin.checkpoint import load_checkpoint, state_hash, state_of
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.inferencer import TR2MInferencer
-from tr2m_plugin.inference.model_folder import CONFIG, count_parameters, describe_model, trainable_weights
+from tr2m_plugin.inference.model_folder import (
+    count_parameters,
+    describe_model,
+    is_model_folder,
+    trainable_weights,
+)
 from tr2m_plugin.models.encoders import load_pretrained
 from tr2m_plugin.models.metric_depth import MetricDepth, output_of
 from tr2m_plugin.models.relative_depth import RelativeDepth
 from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample, Space
-from tr2m_plugin.weights import resolve_pretrained
 
 
 @dataclass(frozen=True)
@@ -214,9 +218,9 @@ class MMEngineEstimator(Estimator):
     def __init__(self, config: str, weights: str, device: str, returns: Returns) -> None:
         spec = Config.fromfile(config)
         self.model = MODELS.build(scoped(spec.model.to_dict()))
-        state = load_checkpoint(weights)
+        state = state_of(load_checkpoint(weights), weights)
         try:
-            self.model.load_state_dict(trainable_weights(self.model, state.get("state_dict", state)))
+            self.model.load_state_dict(trainable_weights(self.model, state))
         except InputError as error:
             raise InputError(f"{weights} does not fit {config}: {error}") from error
         self.model = self.model.to(device).eval()
@@ -267,8 +271,7 @@ def open_estimator(
         if "relative_depth" in Config.fromfile(name):
             return TR2MEstimator(name, weights, device, returns)
         return MMEngineEstimator(name, weights, device, returns or Returns("depth", metric=True))
-    folder = Path(resolve_pretrained(name))
-    if (folder / CONFIG).is_file() and '"format": "tr2m"' in (folder / CONFIG).read_text(encoding="utf-8"):
+    if is_model_folder(name):
         return TR2MEstimator(name, weights, device, returns)
     if weights is not None:
         raise InputError(f"{name} has weights of its own: --weights is for configs and TR2M's model folders")

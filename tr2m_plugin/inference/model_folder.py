@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,18 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
-from tr2m_plugin.checkpoint import load_checkpoint
+from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import read_json, read_text
+from tr2m_plugin.models.encoders import check_size
+from tr2m_plugin.models.relative_depth import PRETRAINED
 from tr2m_plugin.registry import MODELS, scoped
+from tr2m_plugin.trusted import brief, check_config, is_text, parameters_within
 from tr2m_plugin.weights import resolve_pretrained
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = "tr2m"
+NETWORKS = ("model", "relative_depth", "text_encoder")
 
 
 @dataclass
@@ -55,7 +62,7 @@ def spec_of(config: Any, about: dict[str, Any] | None = None) -> ModelSpec:
     Raises:
         InputError: one of them is missing.
     """
-    for name in ("model", "relative_depth", "text_encoder"):
+    for name in NETWORKS:
         if name not in config:
             raise InputError(f"the config has no {name!r}: prediction needs it (see configs/tr2m_mini.py)")
     plain = config.to_dict() if hasattr(config, "to_dict") else dict(config)
@@ -67,7 +74,7 @@ def trainable_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[
     """The part of a checkpoint's state that belongs to the model; training's additions are dropped.
 
     Raises:
-        InputError: something that the model needs is missing or has another shape.
+        InputError: something that the model needs is missing, or has another shape or kind of number.
     """
     own = model.state_dict()
     missing = sorted(set(own) - set(state))
@@ -76,6 +83,8 @@ def trainable_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[
     for name, tensor in own.items():
         if state[name].shape != tensor.shape:
             raise InputError(f"{name} has the shape {tuple(state[name].shape)}; the model's is {tuple(tensor.shape)}")
+        if state[name].is_floating_point() != tensor.is_floating_point():
+            raise InputError(f"{name} holds {state[name].dtype}; the model's is {tensor.dtype}")
     return {name: state[name].contiguous() for name in own}
 
 
@@ -86,33 +95,67 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
         folder: made if need be.
         spec: what builds the model.
         state: a checkpoint's `state_dict`.
+
+    Raises:
+        InputError: the weights do not fit, or the spec has parts that a folder cannot have (see `tr2m_plugin.trusted`).
     """
     from safetensors.torch import save_file
 
     target = Path(folder)
+    for name in NETWORKS:
+        check_config(getattr(spec, name), name, f"{target}: {name}")
+    weights = trainable_weights(_trained_part(spec, state), state)
     target.mkdir(parents=True, exist_ok=True)
-    # The frozen encoder has no weights in the folder, and need not be at hand.
-    weights = trainable_weights(MODELS.build(scoped({**spec.model, "image_encoder": None})), state)
     save_file(weights, target / WEIGHTS)
     (target / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n")
 
 
-def load_spec(folder: str | os.PathLike) -> ModelSpec:
-    """Reads a model folder's spec.
+def is_model_folder(folder: str | os.PathLike) -> bool:
+    """Whether a folder, given by path or by the name of a packaged model, says of itself that it is a TR2M.
 
     Raises:
-        InputError: the folder is no model folder.
+        InputError: its config cannot be read.
     """
     path = Path(resolve_pretrained(os.fspath(folder))) / CONFIG
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{path.parent} is not a model folder: it has no {CONFIG}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if content.pop("format", None) != FORMAT:
+    return path.is_file() and re.search(rf'"format"\s*:\s*"{FORMAT}"', read_text(path)) is not None
+
+
+def load_spec(folder: str | os.PathLike) -> ModelSpec:
+    """Reads a model folder's spec, which is data: what it may build is in `tr2m_plugin.trusted`.
+
+    Raises:
+        InputError: the folder is no model folder, or its config asks for anything else.
+    """
+    path = Path(resolve_pretrained(os.fspath(folder))) / CONFIG
+    if not path.is_file():
+        raise InputError(f"{path.parent} is not a model folder: it has no {CONFIG}")
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise InputError(f"{path} does not describe a TR2M model")
+    known = [one.name for one in fields(ModelSpec)]
+    for name in content:
+        if name not in known:
+            raise InputError(f"{path} has no place for {brief(name)}; there are {', '.join(known)}")
+    for name in NETWORKS:
+        if name not in content:
+            raise InputError(f"{path} has no {name!r}: prediction needs it")
+        check_config(content[name], name, f"{path}: {name}")
+    size = content["relative_depth"].get("size")
+    if size is not None:
+        check_size(size, f"{path}: relative_depth.size")
+    if not _are_units(content.get("units", {})):
+        raise InputError(f"{path}: units must be lists of words by unit, m or mm, not {brief(content['units'])}")
+    if not isinstance(content.get("about", {}), Mapping):
+        raise InputError(f"{path}: about must be notes by name, not {brief(content['about'])}")
     return ModelSpec(**content)
+
+
+def _are_units(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and set(value) <= {"m", "mm"}
+        and all(isinstance(words, list) and all(is_text(word) and word for word in words) for words in value.values())
+    )
 
 
 def build_model(spec: ModelSpec, weights: str | os.PathLike, device: str = "cpu") -> BaseModel:
@@ -126,14 +169,29 @@ def build_model(spec: ModelSpec, weights: str | os.PathLike, device: str = "cpu"
     Raises:
         InputError: the weights are missing, unreadable, unsafe or do not fit.
     """
-    model = MODELS.build(scoped(spec.model))
-    content = load_checkpoint(weights)
-    state = content.get("state_dict", content)
+    name = os.fspath(weights)
+    state = state_of(load_checkpoint(weights), name)
     try:
-        model.load_state_dict(trainable_weights(model, state))
+        fitting = trainable_weights(_trained_part(spec, state), state)
     except InputError as error:
-        raise InputError(f"{os.fspath(weights)} does not fit the model: {error}") from error
+        raise InputError(f"{name} does not fit the model: {error}") from error
+    model = MODELS.build(scoped(spec.model))
+    model.load_state_dict(fitting)
     return model.to(device).eval()
+
+
+def _trained_part(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> BaseModel:
+    """The model without the frozen encoder, which has no weights in a folder, and need not be at hand.
+
+    Raises:
+        InputError: it would be larger than its weights, or its options do not go together.
+    """
+    held = sum(tensor.untyped_storage().nbytes() for tensor in state.values())
+    try:
+        with parameters_within(held, "the config asks for a network of more numbers than its weights can hold"):
+            return MODELS.build(scoped({**spec.model, "image_encoder": None}))
+    except (AssertionError, RuntimeError) as error:  # how torch's and MMEngine's layers refuse their options
+        raise InputError(f"it cannot be built ({str(error).splitlines()[0]})") from error
 
 
 def load_model(folder: str | os.PathLike, device: str = "cpu") -> tuple[BaseModel, ModelSpec]:
@@ -155,5 +213,5 @@ def describe_model(model: nn.Module, spec: ModelSpec) -> tuple[str, dict[str, st
         "type": "(I, L) R → M",
         "scaling": "Rescale factors" if factors else "Rescale maps",
         "train_params": count_parameters(model),
-        "backbone": Path(spec.relative_depth["pretrained"]).name,
+        "backbone": Path(spec.relative_depth.get("pretrained", PRETRAINED)).name,
     }

@@ -5,18 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from tr2m_plugin.checks import are_numbers
 from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.registry import MODELS
+from tr2m_plugin.trusted import brief, parameters_within
 from tr2m_plugin.weights import resolve_pretrained
 
 _PURPOSE = "to load frozen networks"
+
+WITHOUT_GRADIENT = ("mask_token", "fusion_stage.layers.0.residual_layer1.", "dpt.layernorm.")
+"""Parameters that transformers' depth networks hold and never use; published weights lack some of them."""
+
+_SPARE = (*WITHOUT_GRADIENT, "hidden_states_norms.")
+"""What weights may lack; a backbone's norms of its stages are new to every classifier that it is made of."""
+
+MOST_PIXELS = 2**24
+"""Largest input of a network that a setting may ask for."""
 
 
 @contextmanager
@@ -40,22 +52,74 @@ def load_pretrained(class_name: str, pretrained: str, **kwargs: Any) -> Any:
     Args:
         class_name: a class of transformers with `from_pretrained`.
         pretrained: what to load; see `tr2m_plugin.weights.resolve_pretrained`.
-        **kwargs: passed on; code from the hub is never run.
+        **kwargs: passed on; code from the hub or from the folder is never run.
 
     Raises:
         MissingExtraError: transformers is not installed.
-        InputError: the weights are not there; the message says how to get them.
+        InputError: the weights are not there, broken, or not those of the config; the message says what to do.
     """
     transformers = require("transformers", _PURPOSE, "data")
     source = resolve_pretrained(pretrained)
+    kind = getattr(transformers, class_name)
     try:
         with _quiet(transformers):
-            return getattr(transformers, class_name).from_pretrained(source, trust_remote_code=False, **kwargs)
-    except (OSError, ValueError) as error:
+            if not (class_name.startswith("AutoModel") or issubclass(kind, transformers.PreTrainedModel)):
+                return kind.from_pretrained(source, trust_remote_code=False, **kwargs)
+            content, _ = transformers.PreTrainedConfig.get_config_dict(source, revision=kwargs.get("revision"))
+            _refuse_code({**kwargs, "config.json": content})
+            with _within_weights(source):
+                network, info = kind.from_pretrained(
+                    source, trust_remote_code=False, output_loading_info=True, **kwargs
+                )
+    except Exception as error:  # what a broken folder makes of transformers is anybody's guess
+        raise InputError(_reason(class_name, pretrained, error)) from error
+    lacking = sorted(name for name in info["missing_keys"] if not any(part in name for part in _SPARE))
+    if lacking:
         raise InputError(
+            f"the weights of {pretrained!r} lack {len(lacking)} of the tensors that its config.json asks for, such as "
+            f"{lacking[0]}: they do not belong together"
+        )
+    return network
+
+
+def _refuse_code(content: Any) -> None:
+    """Refuses what makes transformers fetch or run more than a network's own class, wherever it stands in a config."""
+    for name, value in content.items() if isinstance(content, dict) else ():
+        if name.endswith("_implementation") and "/" in str(value):
+            raise InputError(f"{name} names the kernel {brief(value)}, which is code from the hub")
+        if name == "quantization_config" and value is not None:
+            raise InputError("its config.json says that it is quantized: give the original weights")
+        _refuse_code(value)
+
+
+@contextmanager
+def _within_weights(source: str) -> Iterator[None]:
+    """A block that makes no network with more numbers than the weights in a folder can hold."""
+    if not Path(source).is_dir():
+        yield
+        return
+    held = sum(p.stat().st_size for p in Path(source).iterdir() if p.suffix in (".safetensors", ".bin"))
+    # transformers makes every tensor twice, first without memory.
+    with parameters_within(
+        2 * held, "its weights are too few for the network of its config.json: cut off, or of another one"
+    ):
+        yield
+
+
+def _reason(class_name: str, pretrained: str, error: Exception) -> str:
+    folder = Path(resolve_pretrained(pretrained))
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    if not folder.is_dir():
+        return (
             f"no {class_name} found at {pretrained!r}: give a folder saved by save_pretrained, or fetch it once with "
-            f"`hf download {pretrained}` where there is a network ({str(error).splitlines()[0]})"
-        ) from error
+            f"`hf download {pretrained}` where there is a network ({said})"
+        )
+    if any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
+        return (
+            f"the pickled weights of {pretrained!r} are not loaded, since such files can hold code ({said}): if you "
+            "trust where they come from, load them there and save them as safetensors with save_pretrained"
+        )
+    return f"{pretrained!r} holds no {class_name}: give a folder saved by save_pretrained ({said})"
 
 
 class Frozen(BaseModule):
@@ -82,6 +146,32 @@ class Frozen(BaseModule):
         return self
 
 
+def _fitting(size: Sequence[int], patch_size: int) -> tuple[int, ...]:
+    """The nearest size that divides into patches."""
+    return tuple(max(1, round(side / patch_size)) * patch_size for side in size)
+
+
+def check_size(size: Any, place: str, patch_size: int = 14) -> None:
+    """Checks the size at which a network is to see pictures.
+
+    Args:
+        size: height and width.
+        place: where it stands, for messages.
+        patch_size: of the network. Default: 14.
+
+    Raises:
+        InputError: it is no size, too large, or does not divide into patches; the message names the nearest that does.
+    """
+    if not (are_numbers(size, 2, whole=True) and min(size) > 0):
+        raise InputError(f"{place} must be height and width in pixels, not {brief(size)}")
+    if size[0] * size[1] > MOST_PIXELS:
+        raise InputError(f"{place} must be of {MOST_PIXELS} pixels at most, not {brief(size)}")
+    fits = _fitting(size, patch_size)
+    if fits != tuple(size):
+        nearest = f"such as {fits[0]} × {fits[1]}"
+        raise InputError(f"{place} must be multiples of {patch_size}, {nearest}, not {size[0]} × {size[1]}")
+
+
 def check_patches(image: Tensor, patch_size: int) -> tuple[int, int]:
     """How many patches high and wide images (B, 3, H, W) are.
 
@@ -90,7 +180,7 @@ def check_patches(image: Tensor, patch_size: int) -> tuple[int, int]:
     """
     height, width = image.shape[-2:]
     if height % patch_size or width % patch_size:
-        fits = [max(1, round(side / patch_size)) * patch_size for side in (height, width)]
+        fits = _fitting((height, width), patch_size)
         raise InputError(
             f"an image of {height} × {width} does not divide into {patch_size}-pixel patches: "
             f"compute relative depth at a `size` that does, such as {fits[0]} × {fits[1]}"

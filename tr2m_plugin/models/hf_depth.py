@@ -11,11 +11,8 @@ from torch import Tensor
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.depth_estimator import DepthEstimator
-from tr2m_plugin.models.encoders import load_pretrained
+from tr2m_plugin.models.encoders import WITHOUT_GRADIENT, load_pretrained
 from tr2m_plugin.registry import MODELS
-
-WITHOUT_GRADIENT = ("mask_token", "fusion_stage.layers.0.residual_layer1.", "dpt.layernorm.")
-"""Parameters that transformers' depth networks hold and never use, which DistributedDataParallel would trip over."""
 
 
 @MODELS.register_module()
@@ -63,7 +60,7 @@ class HFDepthModel(DepthEstimator):
             "AutoModelForDepthEstimation", pretrained, revision=revision, dtype=torch.float32
         )
         for name, parameter in self.network.named_parameters():
-            if any(part in name for part in WITHOUT_GRADIENT):
+            if any(part in name for part in WITHOUT_GRADIENT):  # DistributedDataParallel would trip over them
                 parameter.requires_grad_(False)
         self.output, self.max_depth = output, max_depth
         self.size = (int(size[0]), int(size[1])) if size is not None else _only_size(self.network.config)

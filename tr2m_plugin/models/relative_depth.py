@@ -10,11 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tr2m_plugin.checks import are_numbers
 from tr2m_plugin.datasets.arrays import stretch_image
 from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.encoders import Frozen, load_pretrained
 from tr2m_plugin.registry import MODELS
+
+PRETRAINED = "LiheYoung/depth-anything-small-hf"
 
 
 @MODELS.register_module()
@@ -36,18 +39,20 @@ class RelativeDepth(Frozen):
         device: where to load it. Default: cpu; it follows `.to()` too.
 
     Raises:
-        InputError: the weights are not there.
+        InputError: the weights are not there, or the size is none.
     """
 
     def __init__(
         self,
-        pretrained: str = "LiheYoung/depth-anything-small-hf",
+        pretrained: str = PRETRAINED,
         size: Sequence[int] | None = None,
         aligned: bool = False,
         revision: str | None = None,
         dtype: str = "float32",
         device: str = "cpu",
     ) -> None:
+        if size is not None and not (are_numbers(size, 2, whole=True) and min(size) > 0):
+            raise InputError(f"size must be height and width, not {size!r}")
         network = load_pretrained("AutoModelForDepthEstimation", pretrained, dtype=precision(dtype), revision=revision)
         super().__init__(network.to(device))
         self.processor = load_pretrained("AutoImageProcessor", pretrained, revision=revision)

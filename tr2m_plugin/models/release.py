@@ -6,7 +6,7 @@ import os
 
 from torch import Tensor
 
-from tr2m_plugin.checkpoint import load_checkpoint
+from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.rescale_net import RescaleNet
 
@@ -62,10 +62,7 @@ def read_release(path: str | os.PathLike) -> dict[str, Tensor]:
         InputError: the file is missing, truncated or holds something else than tensors.
         UnsafeCheckpointError: the file holds code.
     """
-    content = load_checkpoint(path)
-    state = content.get("state_dict", content)
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{os.fspath(path)} holds no dict of tensors, by itself or under 'state_dict'")
+    state = state_of(load_checkpoint(path), path)
     # A .safetensors file cannot nest: there `state_dict.` begins the names.
     state = _below("state_dict.", state)
     return _below("scalemap.", {name.removeprefix("module."): value for name, value in state.items()})
@@ -91,6 +88,9 @@ def release_sizes(state: dict[str, Tensor]) -> dict[str, int]:
     missing = [name for name in needed if name not in state]
     if missing:
         raise InputError(f"these are not the released head's weights: {_some(missing)} missing")
+    flat = [name for name in (*needed, "align_mlp.a_fc.weight") if name in state and state[name].ndim < 2]
+    if flat:
+        raise InputError(f"these are not the released head's weights: {_some(flat)} should be matrices")
     out_channels, image_channels = state["projects.weight"].shape[:2]
     align = state.get("align_mlp.a_fc.weight")
     return {

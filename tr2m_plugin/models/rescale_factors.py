@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.losses.silog import at_least_float32
 from tr2m_plugin.models.rescale_net import PATCH_SIZE, RescaleMaps
 from tr2m_plugin.registry import MODELS
@@ -49,6 +50,8 @@ class RescaleFactors(BaseModule):
         coef_shift: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
+        if not widths:
+            raise InputError("widths must be one or more widths of layers")
         super().__init__(init_cfg)
         self.coef_scale, self.coef_shift = coef_scale, coef_shift
         self.shared = _layers([text_channels, *widths], last=False)

@@ -74,6 +74,8 @@ class CrossModalFusion(BaseModule):
         super().__init__(init_cfg)
         if modalities not in ("both", "image", "text"):
             raise InputError(f"modalities must be 'both', 'image' or 'text', not {modalities!r}")
+        if num_heads < 1 or channels % num_heads:
+            raise InputError(f"num_heads must divide the {channels} channels of the image tokens, not {num_heads}")
         self.modalities = modalities
         self.norm_self = LayerNorm(channels)
         self.self_attention = nn.MultiheadAttention(channels, num_heads, batch_first=True)

@@ -74,6 +74,8 @@ class TR2M(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        if patch_size < 1:
+            raise InputError(f"patch_size must be 1 or more, not {patch_size}")
         super().__init__(data_preprocessor, init_cfg)
         self.image_encoder = None if image_encoder is None else MODELS.build(scoped(image_encoder))
         self.rescale_net = MODELS.build(scoped(rescale_net))

@@ -13,6 +13,7 @@ from tr2m_plugin.datasets.arrays import read_image_strict
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.inferencer import name_pictures
+from tr2m_plugin.trusted import check_options
 
 DESCRIBERS = {
     "llava-vicuna": ("Llava", {"model": "llava-hf/llava-v1.6-vicuna-7b-hf"}),
@@ -27,12 +28,13 @@ def make_describer(kind: str, options: dict[str, Any], device: str) -> Any:
     """A describer that looks at pictures, by type: Llava, MaskDino or Transformers.
 
     Raises:
-        InputError: an option is unknown or missing.
+        InputError: an option is unknown, missing or of the wrong kind.
     """
     from tr2m_plugin.description.listers import MaskDinoLister, TransformersLister
     from tr2m_plugin.description.llava import LlavaDescriber
 
-    makers = {"Llava": LlavaDescriber, "MaskDino": MaskDinoLister, "Transformers": TransformersLister}
+    makers: dict[str, type] = {"Llava": LlavaDescriber, "MaskDino": MaskDinoLister, "Transformers": TransformersLister}
+    check_options(makers[kind], options, kind)
     try:
         return makers[kind](**options, device=device)
     except TypeError as error:

@@ -169,7 +169,7 @@ def _encoder(sizes: Sizes, window: int, drop_path_rate: float, pretrained: str |
     else:
         try:
             encoder = load_pretrained("SwinBackbone", pretrained, config=config)
-        except RuntimeError as error:
+        except InputError as error:
             raise InputError(f"{pretrained!r} is no Swin encoder of this version's size: {error}") from error
     # It serves classification only; here it would be parameters without a gradient.
     encoder.swin.layernorm = nn.Identity()
