@@ -30,8 +30,8 @@ demo: venv ## the main job: dvc repro, then where the report and the numbers are
 	@echo "report:  $(CURDIR)/report/index.html"
 	@echo "numbers: $(CURDIR)/metrics.json"
 
-test: venv ## the test-suite
-	python -m pytest
+test: venv ## the test-suite, on all processors but no more than four
+	OMP_NUM_THREADS=1 python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 lint: venv ## style and types
 	ruff check .

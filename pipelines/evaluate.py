@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -14,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from pipelines.params import Stage, run_stage
+from pipelines.train import weights_file
 from tr2m_plugin import __version__
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.datasets.arrays import write_shard
@@ -24,12 +26,13 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import Alignment, Protocol, protocol_of
 from tr2m_plugin.evaluation.results import PER_IMAGE, measure, pick_examples, summarize, write_summary, wrong_texts
 from tr2m_plugin.evaluation.tables import write_tables
-from tr2m_plugin.inference.model_folder import ModelSpec, describe_model, load_model
+from tr2m_plugin.inference.model_folder import ModelSpec, build_model, describe_model, load_model
 from tr2m_plugin.structures import DepthDataSample
 from tr2m_plugin.tools.data import result_kind
 
 METHODS: dict[str, bool] = {
     "tr2m": False,
+    "before": False,
     "tr2m_wrong_scene_text": False,
     "tr2m_wrong_domain_text": False,
     "median": True,
@@ -41,6 +44,7 @@ METHODS: dict[str, bool] = {
 
 DESCRIPTIONS = {
     "tr2m": "right",
+    "before": "right",
     "tr2m_wrong_scene_text": "wrong_scene",
     "tr2m_wrong_domain_text": "wrong_domain",
 }
@@ -54,7 +58,7 @@ SCALINGS = {
 EXAMPLES = {
     "dataset": "string",
     "sample_id": "string",
-    "rank": "string",  # best, median or worst by AbsRel of TR2M
+    "rank": "string",  # best, median or worst by AbsRel of TR2M, or only
     "text": "string",
     "unit": "string",
     "abs_rel": "double",
@@ -155,6 +159,14 @@ def _measured(method: str, sample: DepthDataSample, depth: np.ndarray) -> dict[s
     return measure(method, row, depth, sample.gt_depth_map.data[0].numpy(), protocol_of_sample(sample))
 
 
+def measure_texts(
+    method: str, predict: Predictor, data: Any, texts: Mapping[int, int | None]
+) -> Iterator[dict[str, Any]]:
+    """Rows of a model with chosen sentences, as `Predictor` takes them."""
+    for sample in tqdm(predict(data, texts), total=len(texts), desc=method, unit="picture", mininterval=1):
+        yield _measured(method, sample, sample.pred_depth_map.data[0].numpy())
+
+
 def evaluate_baselines(data: Any, fits: Mapping[str, Alignment]) -> Iterator[dict[str, Any]]:
     """Rows of the relative model's four alignments."""
     own = {"median": Alignment("median", "disparity"), "linear_fit": Alignment("linear", "disparity")}
@@ -202,8 +214,22 @@ def choose_texts(rows: Sequence[Mapping[str, Any]], seed: int, stand_in: bool) -
     }
 
 
-def describe_methods(model: torch.nn.Module, spec: ModelSpec, kind: str, fitted_on: str) -> dict[str, dict[str, Any]]:
-    """What metrics.json says of each method, besides its numbers."""
+def starting_model(spec: ModelSpec, device: str) -> torch.nn.Module | None:
+    """The model that fine-tuning started from; None without, or where what it started from was no whole model."""
+    start = spec.about.get("load_from")
+    if start is None:
+        return None
+    try:
+        return build_model(spec, weights_file(start), device)
+    except InputError as error:
+        print(f"evaluate: no row of the model before fine-tuning: {error}", file=sys.stderr)
+        return None
+
+
+def describe_methods(
+    model: torch.nn.Module, spec: ModelSpec, kind: str, fitted_on: str, before: torch.nn.Module | None = None
+) -> dict[str, dict[str, Any]]:
+    """What metrics.json says of each method, besides its numbers; `before` is the model before fine-tuning."""
     name, about = describe_model(model, spec)
     ours = {"label": name, "weights": state_hash(model)}
     relative = about["backbone"]
@@ -217,6 +243,8 @@ def describe_methods(model: torch.nn.Module, spec: ModelSpec, kind: str, fitted_
         entry["about"]["domains"] = "Multiple"
         if method in ("global_fit", "domain_fit"):
             entry["fitted_on"] = fitted_on
+    if before is not None:
+        found["before"] |= {"label": f"{name} before fine-tuning", "weights": state_hash(before)}
     return found
 
 
@@ -237,12 +265,15 @@ def stage(run: Stage) -> None:
     predict = Predictor(model, device, run.params.get("batch_size", 32), stand_in)
     results = []
     for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in is not None).items():
-        bar = tqdm(predict(data, texts), total=len(texts), desc=method, unit="picture", mininterval=1)
-        results += [_measured(method, sample, sample.pred_depth_map.data[0].numpy()) for sample in bar]
+        results += measure_texts(method, predict, data, texts)
     fitted_on = run.params.get("fit_on", "train")
     if not any(row["split"] == fitted_on for row in read_table(run.root / "index.parquet", INDEX)):
         fitted_on = "test"  # nothing to train on: the evaluated pictures themselves
     fitted = data if fitted_on == "test" else open_split(run.root, fitted_on, aligned)
+    before = starting_model(spec, device)
+    if before is not None:
+        start = Predictor(before, device, predict.batch_size)
+        results += measure_texts("before", start, data, {i: i for i in range(len(rows))})
     results += evaluate_baselines(data, fit_baselines(fitted, run.params.get("fit_limit")))
 
     folder = run.root / "evaluation"
@@ -250,7 +281,7 @@ def stage(run: Stage) -> None:
     write_table(folder / "per_image.parquet", PER_IMAGE, results)
     _write_examples(folder, pick_examples(results, "tr2m"), data, predict)
     kind = run.params.get("kind", "fixture")
-    methods = describe_methods(model, spec, kind, fitted_on)
+    methods = describe_methods(model, spec, kind, fitted_on, before)
     counts = Counter(row["dataset"] for row in rows)
     report = summarize(results, methods, {row["dataset"]: _dataset_facts(row, counts, kind) for row in rows})
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

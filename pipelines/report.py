@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import require
 from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
 from tr2m_plugin.evaluation.tables import TABLES, Table, build_table
+from tr2m_plugin.inference.model_folder import load_spec
 from tr2m_plugin.visualization import DEPTH_COLORS, colorize, colorize_depth, error_map, inverse_limits
 
 SHOWN = ("d1", "d2", "d3", "abs_rel", "rmse", "rmse_log", "log10", "silog")
@@ -37,6 +38,7 @@ HEADINGS = {
 }
 LABELS = {
     "tr2m": "TR2M",
+    "before": "TR2M before fine-tuning",
     "tr2m_wrong_scene_text": "TR2M, another scene's description",
     "tr2m_wrong_domain_text": "TR2M, another domain's description",
     "median": "median, per image",
@@ -45,7 +47,8 @@ LABELS = {
     "domain_fit": "global fit, per dataset",
 }
 TILES = ("picture", "relative depth", "scale map A", "shift map B", "prediction", "truth", "error")
-RANKS = ("best", "median", "worst")
+RANKS = ("only", "best", "median", "worst")
+CURVES = {"loss": "loss", "abs_rel": "AbsRel, validation", "d1": "δ1, validation"}
 TILE_HEIGHT = 168
 
 
@@ -67,22 +70,34 @@ def read_curves(*paths: Path) -> dict[str, list[tuple[int, float]]]:
     return series
 
 
-def draw_curves(path: Path, series: dict[str, list[tuple[int, float]]]) -> str:
-    """Losses and validation metrics over training iterations."""
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    titles = {"loss": "loss", "abs_rel": "AbsRel, validation", "d1": "δ1, validation"}
-    for axes, (prefix, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
-        for name, points in sorted(series.items()):
-            if name == prefix or name.startswith(f"{prefix}_") or name.endswith(f"/{prefix}"):
-                label = {prefix: "mean", "loss": "sum"}.get(name, name.removesuffix(f"/{prefix}"))
-                axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else None)
-        axes.set(title=title, xlabel="iteration")
-        if prefix == "loss":
+def curve_labels(series: Iterable[str], panel: str) -> dict[str, str]:
+    """Label → name of the curves that belong into a panel of `CURVES`: losses, or a metric's mean and its datasets."""
+    if panel == "loss":
+        return {"sum" if name == panel else name: name for name in sorted(series) if name.startswith(panel)}
+    return {
+        "mean" if name == panel else name.removesuffix(f"/{panel}"): name
+        for name in sorted(series)
+        if name == panel or name.endswith(f"/{panel}")
+    }
+
+
+def curves_figure(series: dict[str, list[tuple[int, float]]]) -> Figure:
+    """Losses and validation metrics over training iterations: one colour per dataset, axes only for what there is."""
+    panels = {panel: found for panel in CURVES if (found := curve_labels(series, panel))}
+    figure = Figure(figsize=(11 * len(panels) / len(CURVES), 3.4), layout="constrained")
+    datasets = sorted({label for panel, found in panels.items() if panel != "loss" for label in found} - {"mean"})
+    colors = {"mean": "black", **{name: f"C{i}" for i, name in enumerate(datasets)}}
+    for axes, (panel, found) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for label, name in found.items():
+            points = series[name]
+            marker = "." if len(points) < 30 else None
+            axes.plot(*zip(*points, strict=True), label=label, marker=marker, color=colors.get(label))
+        axes.set(title=CURVES[panel], xlabel="iteration")
+        if panel == "loss":
             axes.set_yscale("log")
-        if axes.lines:
-            axes.legend(fontsize=7)
+        axes.legend(fontsize=7)
         axes.grid(alpha=0.3)
-    return _save(path, figure)
+    return figure
 
 
 def draw_bars(path: Path, metrics: dict[str, Any], datasets: Sequence[str]) -> str:
@@ -189,6 +204,11 @@ def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
     ]
 
 
+def middle_panel(panels: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The median picture's panel, or the first where two pictures or one have none."""
+    return next((panel for panel in panels if panel["rank"] == "median"), panels[0])
+
+
 def has_measured(table: Table) -> bool:
     """Whether a table of the paper has rows of ours."""
     return any(row.measured for row in table.rows)
@@ -203,7 +223,8 @@ def stage(run: Stage) -> None:
     images.mkdir(parents=True)
 
     rows = read_table(run.root / "index.parquet", INDEX)
-    trained = {row["dataset"] for row in rows if row["split"] == "train"}
+    untrained = load_spec(run.root / "model").about.get("weights")  # that were taken as they are
+    trained = set() if untrained else {row["dataset"] for row in rows if row["split"] == "train"}
     datasets = [name for name, found in metrics["tr2m"].items() if isinstance(found, dict) and "images" in found]
     examples = {
         (e["dataset"], e["rank"]): e for e in read_table(run.root / "evaluation" / "examples.parquet", EXAMPLES)
@@ -231,10 +252,11 @@ def stage(run: Stage) -> None:
         )
     curves = read_curves(run.root / "losses.csv", run.root / "validation.csv")
     if curves:
-        draw_curves(images / "curves.png", curves)
+        _save(images / "curves.png", curves_figure(curves))
     draw_bars(images / "d1.png", metrics, datasets)
-    medians = {s["name"]: images / p["file"] for s in sections for p in s["panels"] if p["rank"] == "median"}
-    draw_overview(images / "overview.png", medians)
+    overview = {s["name"]: images / middle_panel(s["panels"])["file"] for s in sections if s["panels"]}
+    if overview:
+        draw_overview(images / "overview.png", overview)
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     tables = [table for table in (build_table(number, metrics) for number in TABLES) if has_measured(table)]
@@ -246,7 +268,10 @@ def stage(run: Stage) -> None:
         headings=[HEADINGS[name] for name in SHOWN],
         sections=sections,
         tables=tables,
+        overview=bool(overview),
+        untrained=untrained,
         curves=bool(curves),
+        validated=any(curve_labels(curves, panel) for panel in ("abs_rel", "d1")),
         tiles=TILES,
     )
     (folder / "index.html").write_text(text, encoding="utf-8")

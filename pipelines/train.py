@@ -125,7 +125,8 @@ def stage(run: Stage) -> None:
     chosen = best_checkpoint(work_dir)
     content = load_checkpoint(chosen)
     iteration = content["meta"]["iter"]
-    _finish(run, config, content["state_dict"], {"checkpoint": chosen.name, "iteration": iteration})
+    about = {"checkpoint": chosen.name, "iteration": iteration, **({"load_from": start} if start else {})}
+    _finish(run, config, content["state_dict"], about)
 
 
 def _finish(run: Stage, config: Any, state: dict[str, Any], about: dict[str, Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,13 @@ import pytest
 if "TR2M_TEST_GPU" not in os.environ:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import torch
+from filelock import FileLock
 
 from pipelines import describe, descriptions, embed_text, index, relative_depth, render, train
 from pipelines.params import Stage
 
 pytest_plugins = ["tiny_networks"]
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
 REPOSITORY = Path(__file__).parent.parent
 RELATIVE_DEPTH = {
     "model": {"pretrained": "mini_depth_anything", "size": [112, 140]},
@@ -44,9 +48,16 @@ def pytest_addoption(parser):
     parser.addoption("--rsa-folder", help="RSA's published folder `text`, all of which is then imported and exported")
 
 
+def pytest_collection_modifyitems(items):
+    """The tests of a file stay on one worker, where they share fixtures, unless they name a group themselves."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(REPOSITORY))))
+
+
 @pytest.fixture(autouse=True)
-def _two_threads():
-    torch.set_num_threads(2)
+def _threads():
+    torch.set_num_threads(1 if WORKER else 2)
 
 
 @pytest.fixture(scope="session")
@@ -86,10 +97,21 @@ def two_processes(tmp_path):
     return launch
 
 
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """A folder that whichever worker needs it first builds for all of them."""
+    base = factory.getbasetemp().parent if WORKER else factory.getbasetemp()
+    folder, ready = base / name, base / f"{name}.ready"
+    with FileLock(base / f"{name}.lock"):
+        if not ready.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            build(folder)
+            ready.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory) -> Path:
     """Folder with the tables of a small world, as the stages before training write them."""
-    root = tmp_path_factory.mktemp("world")
     sizes = {"rooms": {"train": 8, "val": 2, "test": 4}, "colons": {"train": 6, "val": 2, "test": 3}}
     datasets = {**sizes, "miniatures": {"train": 4, "test": 2}, "hallway": {"test": 2}}
     sections = {
@@ -100,14 +122,22 @@ def world(tmp_path_factory) -> Path:
         relative_depth: RELATIVE_DEPTH,
         embed_text: EMBED_TEXT,
     }
-    for module, params in sections.items():
-        module.stage(Stage("test", params, root))
-    return root
+
+    def build(root: Path) -> None:
+        root.mkdir()
+        for module, params in sections.items():
+            module.stage(Stage("test", params, root))
+
+    return built_once(tmp_path_factory, "world", build)
 
 
 @pytest.fixture(scope="session")
-def trained(world) -> Path:
-    """The same folder after a few iterations of training; its folder `model` is what training exports."""
-    config = str(REPOSITORY / "configs" / "tr2m_mini.py")
-    train.stage(Stage("test", {"config": config, "options": FEW_ITERATIONS}, world))
-    return world
+def trained(world, tmp_path_factory) -> Path:
+    """A copy of it after a few iterations of training; its folder `model` is what training exports."""
+    params = {"config": str(REPOSITORY / "configs" / "tr2m_mini.py"), "options": FEW_ITERATIONS}
+
+    def build(root: Path) -> None:
+        shutil.copytree(world, root)
+        train.stage(Stage("test", params, root))
+
+    return built_once(tmp_path_factory, "trained", build)

@@ -2,8 +2,15 @@
 
 import json
 import re
+import shlex
+import shutil
+from pathlib import Path
 
 import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
+
+from tr2m_plugin.tools.train import load_config
 
 ROWS = {
     "**TR2M**": "tr2m",
@@ -46,6 +53,24 @@ def test_the_quickstart_is_two_commands_that_exist(repository):
     assert commands == ["make demo", "make test"]
     makefile = (repository / "Makefile").read_text()
     assert all(f"\n{command.split()[1]}: " in makefile for command in commands)
+
+
+def test_what_is_not_on_pypi_is_not_fetched_from_there(repository):
+    text = (repository / "README.md").read_text()
+    assert "not on PyPI" in text
+    for path in (repository / "README.md", *(repository / "docs").glob("*.md")):
+        assert not re.search(r"pip install '?tr2m_plugin", path.read_text()), path
+
+
+def test_the_experiments_overrides_are_taken(repository, tmp_path):
+    (command,) = re.findall(r"^dvc exp run (.*)$", (repository / "README.md").read_text(), re.MULTILINE)
+    overrides = [word for word in shlex.split(command) if word != "-S"]
+    params = shutil.copy(repository / "params.yaml", tmp_path)
+    apply_overrides(Path(params), overrides)
+    profile = yaml.safe_load(Path(params).read_text())["profiles"]["pictures"]
+    assert profile["report"]["title"] == "Larger steps"
+    config = load_config(str(repository / profile["train"]["config"]), profile["train"]["options"])
+    assert config.optim_wrapper.optimizer.lr == 0.0005
 
 
 def test_links_lead_somewhere(repository):

@@ -43,6 +43,14 @@ def test_examples_are_best_median_and_worst():
     assert pick_examples(found, "other") == {}
 
 
+@pytest.mark.parametrize(("count", "ranks"), [(1, ["only"]), (2, ["best", "worst"]), (3, ["best", "median", "worst"])])
+def test_examples_are_distinct(count, ranks):
+    found, _ = rows()
+    picked = pick_examples([row for row in found if row["pixels"]][:count], "m")["d"]
+    assert list(picked) == ranks
+    assert len({row["sample_id"] for row in picked.values()}) == count
+
+
 def test_wrong_descriptions_are_another_scenes_or_another_domains():
     made = [{"domain": d, "texts": [t]} for d, t in [("in", "a"), ("in", "b"), ("out", "c"), ("in", "a")]]
     chosen = wrong_texts(made, 0)

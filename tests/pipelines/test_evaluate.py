@@ -1,5 +1,7 @@
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import METRICS
 from tr2m_plugin.evaluation.results import PER_IMAGE
+from tr2m_plugin.weights import resolve_pretrained
 
 PARAMS = {"batch_size": 4, "device": "cpu", "kind": "fixture", "seed": 0}
 
@@ -27,7 +30,7 @@ def evaluated(trained, tmp_path_factory):
 
 def test_metrics_are_method_dataset_metric(evaluated):
     metrics = json.loads((evaluated / "metrics.json").read_text())
-    assert set(metrics) == set(METHODS)
+    assert set(metrics) == set(METHODS) - {"before"}, "it was not fine-tuned"
     for method, entry in metrics.items():
         assert entry["kind"] == "fixture"
         assert entry["uses_ground_truth"] is METHODS[method]
@@ -54,8 +57,8 @@ def test_the_page_opens_from_disk_and_shows_every_dataset(evaluated):
     assert "http" not in page, "nothing is fetched"
     for dataset in ("rooms", "colons", "miniatures", "hallway"):
         assert f'id="{dataset}"' in page
-        for rank in ("best", "median", "worst"):
-            assert f"images/{dataset}_{rank}.png" in page
+        ranks = ("best", "worst") if dataset in ("miniatures", "hallway") else ("best", "median", "worst")
+        assert re.findall(rf"images/{dataset}_(\w+).png", page) == list(ranks), "as many as there are, each once"
     linked = {line.split('"')[1] for line in page.split("src=")[1:] for line in [f"x={line}"]}
     assert all((evaluated / "report" / name).is_file() for name in linked)
     assert page.count("uses ground truth") >= 8
@@ -67,6 +70,31 @@ def test_every_result_says_how_it_was_made(evaluated):
         assert (len(entry.get("weights", "")) == 12) is method.startswith("tr2m")
         assert entry["rooms"]["protocol"] == "range"
         assert entry["rooms"]["protocol_hash"] != entry["colons"]["protocol_hash"], "their ranges differ"
+
+
+def test_the_model_before_fine_tuning_has_a_row_of_its_own(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = shutil.copytree(trained, tmp_path / "copy")
+    rows = read_table(root / "index.parquet", INDEX)
+    write_table(root / "index.parquet", INDEX, [row for row in rows if row["dataset"] == "miniatures"])
+    config = json.loads((root / "model" / "config.json").read_text())
+
+    def measured(start, weights):
+        content = {**config, "about": {"load_from": str(start)}}
+        (root / "model" / "config.json").write_text(json.dumps(content))
+        shutil.copy(weights / "model.safetensors", root / "model" / "model.safetensors")
+        evaluate.stage(Stage("test", PARAMS, root))
+        return json.loads((tmp_path / "metrics.json").read_text())
+
+    mini = Path(resolve_pretrained("tr2m_mini"))
+    tuned = measured("tr2m_mini", trained / "model")
+    start = measured(tmp_path / "no.pth", mini)
+    assert tuned["before"]["label"] == "TR2M before fine-tuning"
+    assert tuned["before"]["weights"] == start["tr2m"]["weights"] != tuned["tr2m"]["weights"]
+    assert tuned["before"]["miniatures"] == start["tr2m"]["miniatures"] != tuned["tr2m"]["miniatures"]
+    assert tuned["before"]["about"] == tuned["tr2m"]["about"]
+    assert "before" not in start
+    assert "no row of the model before fine-tuning: train.load_from: " in capsys.readouterr().err
 
 
 def test_one_domain_takes_the_stand_in():

@@ -17,6 +17,7 @@ from pipelines.train import best_checkpoint, collect_curves, fingerprint, is_los
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.inference.model_folder import load_spec
 
 from tests.conftest import FEW_ITERATIONS  # isort: skip
 
@@ -103,6 +104,8 @@ def test_weights_as_they_are_and_fine_tuning_without_validation(copy, repository
     tuned = load_file(copy / "model" / "model.safetensors")
     difference = max(float((given[name] - tuned[name]).abs().max()) for name in given)
     assert 0 < difference < 0.1, "a few steps from the given weights, not a new start"
+    assert load_spec(copy / "model").about["load_from"] == weights
+    assert "load_from" not in load_spec(trained / "model").about
     train.stage(Stage("test", section(repository, load_from=weights), copy))
     again = load_file(copy / "model" / "model.safetensors")
     assert all(torch.equal(tuned[name], again[name]) for name in tuned), "repeated, it is done already"

@@ -97,7 +97,7 @@ def summarize(
 
 
 def pick_examples(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Dataset → best, median and worst image by a method's AbsRel."""
+    """Dataset → best, median and worst image by a method's AbsRel; best and worst of two, `only` of one."""
     by_dataset: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["method"] == method and row["pixels"]:
@@ -105,7 +105,8 @@ def pick_examples(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, d
     picks: dict[str, dict[str, dict[str, Any]]] = {}
     for dataset, members in by_dataset.items():
         ranked = sorted(members, key=lambda row: row["abs_rel"])
-        picks[dataset] = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+        ranks = {0: "best", len(ranked) // 2: "median", len(ranked) - 1: "worst"} if len(ranked) > 1 else {0: "only"}
+        picks[dataset] = {rank: ranked[place] for place, rank in ranks.items()}
     return picks
 
 
