@@ -10,9 +10,9 @@ import yaml
 from tqdm import tqdm
 
 from tr2m_plugin.datasets.arrays import read_image_strict
+from tr2m_plugin.datasets.pictures import name_pictures
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, write_table
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.inferencer import name_pictures
 
 DESCRIBERS = {
     "llava-vicuna": ("Llava", {"model": "llava-hf/llava-v1.6-vicuna-7b-hf"}),
