@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from tr2m_plugin.datasets.headers import Header, check_size, read_header, turn
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import file_size, reading
 
-JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""What data never hold: in them 0 follows 255, or a mark to begin anew at."""
+
+JPEG_SEGMENTS = (0xC4, *range(0xDA, 0xDE), *range(0xE0, 0xF0), 0xFE)
+"""What may stand between the scans of a JPEG."""
+
 PNG_START, PNG_BITS, PNG_PIXELS = b"\x89PNG", b"sBIT", b"IDAT"
 TIFF_STARTS = (b"II*\0", b"MM\0*")
 MEDIA = b"ftyp"
@@ -23,6 +30,9 @@ MEDIA = b"ftyp"
 MAX_BYTES = 2_000_000_000
 GREY = 128
 """What decoders of JPEG paint where they have no data."""
+
+ZEROS = bytes(32)
+"""So many are rare in the data of a JPEG, and common where a disk or a download lost a part."""
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 """Of sensors, whose numbers come in 16 bits."""
@@ -62,14 +72,12 @@ def decode(source: str, flags: int, kind: str, deep: bool = True) -> tuple[np.nd
             raise InputError(f"{source} looks like a depth map (more than 8 bits in one channel), not like a {kind}")
     with reading(source):
         content = Path(source).read_bytes()
-    end = _jpeg_end(content)
-    if end == -1:  # decoders may fill up the rest with grey
-        raise InputError(f"{source} is cut off: the JPEG has no end; copy or download it again")
+    data = _jpeg_data(source, content)
     pixels = None if header is None else decode_bytes(content, flags)
     if header is None or pixels is None:
         hint = hint_of(source) or ("is it HEIC or a video?" if content[4:8] == MEDIA else None)
         raise InputError(f"{source} is not a {kind} that OpenCV can read{f': {hint}' if hint else ''}")
-    fault = _damage(source, content) if end is None else _starvation(content, end, pixels, flags)
+    fault = _damage(source, content) if data is None else _misfit(content, *data, pixels, flags)
     if fault is not None:
         raise InputError(f"{source} is damaged ({fault}): copy or download it again")
     if header.frames > 1:
@@ -109,30 +117,41 @@ def to_8_bits(pixels: np.ndarray, bits: int, content: bytes) -> np.ndarray:
     return table.astype(np.uint8)[pixels]
 
 
-def _jpeg_end(content: bytes) -> int | None:
-    """Where the end of a JPEG is marked, -1 where it is missing; None of what is no JPEG or has no pixels."""
-    if not content.startswith(JPEG_START):
-        return None
-    place = len(JPEG_START)
-    # over whole segments, since an embedded thumbnail has a scan and an end of its own
-    while (place := content.find(b"\xff", place)) >= 0:
-        marker = content[place : place + 2]
-        if marker == JPEG_SCAN:
-            return content.find(JPEG_END, place)  # pixels never hold it
-        place += 1 if marker == b"\xff\xff" else 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+def _jpeg_data(source: str, content: bytes) -> tuple[int, int] | None:
+    """Where the data of a JPEG begin and end; None of what is no JPEG or has no pixels.
+
+    Raises:
+        InputError: no end is marked, or what stands between the data is no part of a JPEG.
+    """
+    place, begin = len(JPEG_START), None
+    # over whole segments, since an embedded thumbnail has data and an end of its own
+    while content.startswith(JPEG_START) and (found := JPEG_MARKER.search(content, place)):
+        place, marker = found.end(), content[found.end() - 1]
+        if begin is not None and marker == JPEG_END[1]:
+            return begin, found.start()
+        if begin is not None and marker not in JPEG_SEGMENTS:
+            raise InputError(f"{source} is damaged (its data are broken): copy or download it again")
+        place += int.from_bytes(content[place : place + 2], "big")
+        begin = place if begin is None and marker == JPEG_SCAN else begin
+    if begin is not None:  # decoders may fill up the rest with grey
+        raise InputError(f"{source} is cut off: the JPEG has no end; copy or download it again")
     return None
 
 
-def _starvation(content: bytes, end: int, pixels: np.ndarray, flags: int) -> str | None:
-    """Whether the data of a JPEG end before its pixels do, which decoders then paint grey without an error.
+def _misfit(content: bytes, begin: int, end: int, pixels: np.ndarray, flags: int) -> str | None:
+    """Whether a JPEG has less or more data than pixels, which decoders pass over; None where they fit.
 
-    A grey corner may be the picture's own: then more data before the end change nothing.
+    Where data lack, decoders paint grey. A grey corner may be the picture's own: then more data change nothing. Where
+    a part was lost to zeros, data are left over: then less of them change nothing, as they would in a whole file.
     """
-    if not (pixels[-1, -8:] == GREY).all():
+    if (pixels[-1, -8:] == GREY).all():
+        more = decode_bytes(content[:end] + b"\x5a\xa5\x33" * 64 + content[end:], flags)
+        whole = more is not None and np.array_equal(more, pixels)
+        return None if whole else "its data end before its pixels"
+    if content.find(ZEROS, begin, end) < 0:
         return None
-    more = decode_bytes(content[:end] + b"\x5a\xa5\x33" * 64 + content[end:], flags)
-    whole = more is not None and np.array_equal(more, pixels)
-    return None if whole else "its data end before its pixels"
+    less = decode_bytes(content[:end].rstrip(b"\0")[: -len(ZEROS)] + content[end:], flags)
+    return "its pixels end before its data" if less is not None and np.array_equal(less, pixels) else None
 
 
 def _damage(source: str, content: bytes) -> str | None:
