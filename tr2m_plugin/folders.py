@@ -74,7 +74,7 @@ def walk(root: Path, on_error: Callable[[OSError], None] | None = None) -> Itera
                 yield path, kind
             elif not path.is_symlink():
                 real.append(path)
-            elif path.resolve() in above:
+            elif Path(os.path.realpath(path)) in above:
                 yield path, "links to a folder above"
             else:
                 linked.append(path)

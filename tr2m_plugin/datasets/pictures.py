@@ -65,7 +65,7 @@ def list_pictures(source: str | os.PathLike, skip: str | os.PathLike | None = No
     reasons: Counter[str] = Counter()
     found: dict[Path, Path] = {}
     for file, reason in walk(path):
-        real = file.resolve()
+        real = Path(os.path.realpath(file))  # `resolve` raises at a loop of links
         if passed_over is not None and passed_over in (real, *real.parents):
             continue
         reason = reason or _kind(file)
