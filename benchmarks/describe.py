@@ -23,7 +23,7 @@ import torch
 from benchmarks.tiny_llava import save_llava
 from pipelines import describe
 from pipelines.params import Stage
-from tr2m_plugin.datasets.arrays import read_image_strict
+from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.tables import INDEX, write_table
 from tr2m_plugin.description.llava import LlavaDescriber
 
@@ -60,7 +60,7 @@ def loop(describer: LlavaDescriber, files: list[str], batch: int) -> None:
     """What one would write without an engine."""
     for start in range(0, len(files), batch):
         part = files[start : start + batch]
-        describer.describe([read_image_strict(file) for file in part], part)
+        describer.describe([read_image(file) for file in part], part)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp, weights_digest
 from pipelines.sharded import run_sharded
 from pipelines.shards import Settings
-from tr2m_plugin.datasets.arrays import read_image_strict
+from tr2m_plugin.datasets.pictures import cut_sentence, find_sentence
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import (
     DESCRIPTIONS,
@@ -86,12 +86,13 @@ class SceneGraph:
 
 
 class TextFiles:
-    """Takes sentences from text files beside the pictures, one sentence per line.
+    """Takes sentences from text files, one sentence per line.
 
     Args:
         root: the profile's folder.
         folder: holds the text files.
-        pattern: their names with one `*` for the sample id. Default: "*.txt".
+        pattern: their names with one `*` for the sample id. Default: "*.txt". A picture without such a file may have
+            one beside it, as `find_sentence` finds it.
     """
 
     def __init__(self, root: Path, folder: str, pattern: str = "*.txt") -> None:
@@ -102,12 +103,13 @@ class TextFiles:
     def describe(self, row: dict[str, Any]) -> Sentences:
         """The file's lines that are not blank."""
         path = self.folder / self.pattern.replace("*", row["sample_id"])
-        if not path.is_file():
+        found = path if path.is_file() else find_sentence(Path(row["image"]), row["sample_id"])
+        if found is None:
             raise InputError(f"{path} does not exist: every picture needs a text file, or give one sentence for all")
-        lines = read_lines(path)
+        lines = read_lines(found)
         if not lines:
-            raise InputError(f"{path} holds no text: write one sentence per line")
-        return numbered("text_file", lines)
+            raise InputError(f"{found} holds no text: write one sentence per line")
+        return numbered("text_file", [cut_sentence(line, str(found)) for line in lines])
 
 
 class Sentence:
@@ -197,8 +199,7 @@ class PictureProcessor:
 
     def load(self, row: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
         """A row and its picture, (H, W, 3) uint8 RGB."""
-        found = resolve(row, self.root)
-        return row, load_picture(found) if row.get("reader") else read_image_strict(found["image"])
+        return row, load_picture(resolve(row, self.root))
 
 
 class DescribeProcessor(PictureProcessor):

@@ -14,7 +14,8 @@ from tr2m_plugin.errors import InputError, TR2MError
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from tr2m_plugin.inference.inferencer import TR2MInferencer, name_pictures
+    from tr2m_plugin.datasets.pictures import name_pictures
+    from tr2m_plugin.inference.inferencer import TR2MInferencer
     from tr2m_plugin.inference.outputs import write_prediction
 
     if args.text is not None and not args.text.strip():

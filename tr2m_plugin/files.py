@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.errors import InputError
+
+MAX_TEXT = 100_000_000
+"""Bytes that a text file may have; nobody writes more by hand, and all of it is held in memory."""
 
 _NUMBERS = count(1)
 _PARTIAL = re.compile(r"\.partial-(?P<host>.+)-(?P<process>\d+)-\d+(\.\w+)?")
@@ -34,16 +38,33 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
         raise InputError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
 
 
+def file_size(path: str | os.PathLike) -> int:
+    """The bytes of a file.
+
+    Raises:
+        InputError: it is missing, cannot be read or is a pipe, a socket or a device, which reading could wait for or
+            never come to the end of.
+    """
+    with reading(path):
+        found = os.stat(path)
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # of a folder the system says so itself
+        raise InputError(f"{path} is no file but a pipe, a socket or a device")
+    return found.st_size
+
+
 def read_text(path: str | os.PathLike) -> str:
     """The text of a UTF-8 file, without the byte order mark that some editors write; every line ends with "\\n".
 
     Raises:
-        InputError: the file is missing, cannot be read or is not UTF-8; the message names it.
+        InputError: the file is missing, cannot be read, is no regular file, has more than 100 MB or is not UTF-8; the
+            message names it.
 
     Example:
         >>> read_text("kitchen.txt")
         'A small kitchen.\\n'
     """
+    if file_size(path) > MAX_TEXT:
+        raise InputError(f"{path} has more than {MAX_TEXT // 10**6} MB: that is no text file")
     try:
         with reading(path):
             return Path(path).read_text(encoding="utf-8-sig")

@@ -53,7 +53,7 @@ def test_pictures_of_every_kind_become_rgb(tmp_path):
         "alpha.png": np.dstack([color, np.full((4, 5), 128, np.uint8)]),
     }.items():
         cv2.imwrite(str(tmp_path / name), pixels)
-        image = read_image(str(tmp_path / name))
+        image = read_image(str(tmp_path / name), one_channel=True)
         assert image.shape == (4, 5, 3)
         assert image.dtype == np.uint8
         assert image[0, 0, 2] == 200, name

@@ -188,8 +188,8 @@ def test_the_size_of_a_turned_picture_is_that_which_is_read(tmp_path, suffix):
         cv2.imwrite(str(tmp_path / "a_depth.png"), np.ones(size, np.uint16))
         (row,) = RGBDFolder(str(tmp_path), **options).index()
         assert load_depth(row).shape == load_picture(row).shape[:2] == size
-    cv2.imwrite(str(tmp_path / "a_depth.png"), np.ones((6, 8), np.uint16))
-    with pytest.raises(InputError, match=r"a_depth.png is 6 × 8 and its picture 8 × 6"):
+    cv2.imwrite(str(tmp_path / "a_depth.png"), np.ones((6, 9), np.uint16))
+    with pytest.raises(InputError, match=r"a_depth.png is 6 × 9 and its picture 8 × 6"):
         load_depth(row)
 
 

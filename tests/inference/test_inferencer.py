@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tr2m_plugin import TR2MInferencer
+from tr2m_plugin.datasets.pictures import list_pictures, name_pictures, read_sentence
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.inferencer import list_pictures, name_pictures, read_text
 from tr2m_plugin.registry import INFERENCERS
 
 TEXT = "A small kitchen with a table and two chairs."
@@ -65,10 +65,10 @@ def test_descriptions_lie_beside_the_pictures(inferencer, folder):
         inferencer(folder / "b.png")
     (folder / "b.txt").write_text(" \n")
     with pytest.raises(InputError, match=r"b.txt holds no text"):
-        read_text(folder / "b.png")
+        read_sentence(folder / "b.png")
     (folder / "b.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"b.txt is not a UTF-8 text file"):
-        read_text(folder / "b.png")
+        read_sentence(folder / "b.png")
 
 
 def test_files_are_written_as_they_come_and_not_read_again(inferencer, folder):

@@ -41,7 +41,7 @@ def test_a_bad_picture_costs_the_others_nothing(model, pictures, tmp_path, capsy
     arguments = ["--options", f"model={model}", "max_new_tokens=4", "--device", "cpu"]
     assert main(["describe", str(pictures), "-o", str(out), *arguments]) == 2
     assert len(read_table(out, DESCRIPTIONS)) == 10
-    assert "broken.png is not a whole picture" in capsys.readouterr().err
+    assert "broken.png is not a picture" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tr2m_plugin.errors import InputError, require
-from tr2m_plugin.files import reading, write_whole
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+from tr2m_plugin.datasets.decoding import decode, significant_bits, to_8_bits
+from tr2m_plugin.datasets.headers import Header, read_header, turn_with
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import file_size, reading, write_whole
 
 
 @lru_cache(maxsize=128)
@@ -86,79 +85,32 @@ def is_reference(source: str) -> bool:
     return ".safetensors#" in source
 
 
-def read_image(source: str) -> np.ndarray:
-    """A picture as (H, W, 3) uint8 RGB, from a file or an array reference.
+def read_image(source: str, bits: int | None = None, one_channel: bool = False) -> np.ndarray:
+    """A picture as (H, W, 3) uint8 RGB, upright, from a file or an array reference.
 
-    Grey pictures get three equal channels, 16-bit ones are scaled to 8 bits, transparency is dropped.
-
-    Raises:
-        InputError: the file is missing, cannot be read, is not a picture or is a JPEG that is cut off; the message
-            names it.
-    """
-    if is_reference(source):
-        return read_array(source)
-    return cv2.cvtColor(_decode(source, cv2.IMREAD_COLOR, "picture"), cv2.COLOR_BGR2RGB)
-
-
-def _decode(source: str, flags: int, kind: str) -> np.ndarray:
-    """The pixels of a file, as `cv2.imread` has them."""
-    with reading(source):
-        content = Path(source).read_bytes()
-    if _is_cut_off(content):
-        raise InputError(f"{source} is cut off: the JPEG has no end; copy or download it again")
-    try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise InputError(f"{source} is not a {kind} that OpenCV can read")
-    return pixels
-
-
-def _is_cut_off(content: bytes) -> bool:
-    """Whether content is a JPEG with pixels but without its end; decoders may fill up the rest with grey."""
-    if not content.startswith(JPEG_START):
-        return False
-    place = len(JPEG_START)
-    # over whole segments, since an embedded thumbnail has a scan and an end of its own
-    while (place := content.find(b"\xff", place)) >= 0:
-        marker = content[place : place + 2]
-        if marker == JPEG_SCAN:
-            return content.find(JPEG_END, place) < 0  # pixels never hold it
-        place += 1 if marker == b"\xff\xff" else 2 + int.from_bytes(content[place + 2 : place + 4], "big")
-    return False
-
-
-def read_image_strict(source: str, max_pixels: int = 100_000_000) -> np.ndarray:
-    """A picture as (H, W, 3) uint8 RGB, from a file or an array reference, that is whole and what it seems.
-
-    Stricter than `read_image`: for networks that cost much and for texts that stay.
+    Pictures are turned as their EXIF data say. Grey, 1-bit and palette pictures get three channels, CMYK becomes RGB,
+    transparency is dropped, and of several frames the first is taken, with a warning. 16 bits are brought to 8 by the
+    range of their significant bits: as the file says, else the fewest of 8, 10, 12, 14 and 16 that hold the picture's
+    largest number, so that 12 bits in 16 are as bright as they should be.
 
     Args:
         source: file or array reference.
-        max_pixels: the most that a picture may have. Default: 100 million.
+        bits: significant bits of a 16-bit picture; 16 takes the whole range. Default: see above.
+        one_channel: whether more than 8 bits in one channel are taken for a picture too. Default: False, they are
+            refused as a depth map.
 
     Raises:
-        InputError: the file is missing, is no picture, is cut off, is larger than that, or has other channels than
-            8-bit grey or colour; the message names it.
+        InputError: the file is missing, cannot be read, is not a picture, is a depth map, is cut off or damaged, has
+            more than 120 million pixels (or `TR2M_MAX_PIXELS`) or a side 50 times the other; the message names it.
     """
     if is_reference(source):
         return read_array(source)
-    if not os.path.isfile(source):
-        raise InputError(f"{source} does not exist")
-    pillow = require("PIL.Image", "to read pictures", "data")
-    try:
-        with pillow.open(source) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise InputError(f"{source} has {width} × {height} pixels, more than {max_pixels}")
-            if picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-                raise InputError(f"{source} is {picture.mode}: convert it to 8-bit RGB")
-            return np.array(picture.convert("RGB"))
-    except InputError:
-        raise
-    except Exception as error:  # what a broken file makes of a decoder is anybody's guess
-        raise InputError(f"{source} is not a whole picture: {error}") from error
+    pixels, header, content = decode(source, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, "picture", deep=one_channel)
+    if pixels.dtype == np.uint16:
+        pixels = to_8_bits(pixels, bits or significant_bits(pixels, header, content), content)
+    if pixels.dtype != np.uint8:
+        raise InputError(f"{source} is a picture of {pixels.dtype}: convert it to 8 bits")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def stretch_image(image: np.ndarray, size: tuple[int, int], aligned: bool = False) -> np.ndarray:
@@ -183,7 +135,7 @@ def stretch_image(image: np.ndarray, size: tuple[int, int], aligned: bool = Fals
 
 
 def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
-    """A depth map as it is stored, (H, W), whatever its numbers mean.
+    """A depth map as it is stored, (H, W), whatever its numbers mean; turned where its own file says so.
 
     Args:
         source: a one-channel PNG or TIFF of 8 or 16 bits or of floats, a .npy file, or an array reference.
@@ -198,7 +150,7 @@ def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
     elif source.endswith(".npy"):
         stored = _load_npy(source)
     else:
-        stored = _decode(source, cv2.IMREAD_UNCHANGED, "depth map")
+        stored = decode(source, cv2.IMREAD_UNCHANGED, "depth map")[0]
     if stored.dtype.kind not in kinds:
         raise InputError(f"{source} is an array of {stored.dtype}; a depth map has real numbers")
     if stored.size == 0:
@@ -211,6 +163,7 @@ def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
 
 
 def _load_npy(source: str) -> np.ndarray:
+    file_size(source)
     try:
         with reading(source):
             stored = np.load(source, allow_pickle=False)
@@ -224,17 +177,24 @@ def _load_npy(source: str) -> np.ndarray:
     return stored
 
 
-def read_depth(source: str, scale: float = 1.0) -> np.ndarray:
+def read_depth(source: str, scale: float = 1.0, image: str | None = None) -> np.ndarray:
     """A depth map as (H, W) float32, 0 = no measurement.
 
     Args:
         source: see `read_stored`.
         scale: factor from the stored numbers to the dataset's unit. Default: 1.
+        image: file of the picture that it belongs to, with which it is turned upright; see `turn_with`. Default: none.
 
     Raises:
         InputError: see `read_stored`.
     """
-    return to_depth(read_stored(source), scale)
+    depth = to_depth(read_stored(source), scale)
+    return turn_with(picture_header(image), depth, source) if image is not None else depth
+
+
+def picture_header(source: str) -> Header | None:
+    """What the file of a picture says of itself; None of an array reference and of what is no picture."""
+    return read_header(source) if not is_reference(source) and os.path.isfile(source) else None
 
 
 def to_depth(stored: np.ndarray, scale: float = 1.0) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 
 from tr2m_plugin.checks import are_numbers
 from tr2m_plugin.datasets.arrays import read_depth, read_image
+from tr2m_plugin.datasets.pictures import warn_once
 from tr2m_plugin.datasets.readers.base import check_crop
-from tr2m_plugin.datasets.readers.files import OTHERS
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_lines, reading
+from tr2m_plugin.folders import count_reasons, is_utf8, walk
 
 UNITS = ("m", "mm")
 
@@ -181,12 +182,18 @@ class RGBDFolder:
     @staticmethod
     def _files(root: Path, pattern: str) -> dict[str, Path]:
         before, after = pattern.split("*")
-        with reading(root):  # `Path.rglob` would pass over folders that it must not read
-            below: list[Path] = []
-            for folder, folders, files in os.walk(root, onerror=_raise):
-                folders[:] = [name for name in folders if name not in OTHERS]
-                below += [Path(folder, name) for name in files]
-            names = {path.relative_to(root).as_posix(): path for path in below if path.is_file()}
+        names: dict[str, Path] = {}
+        reasons: Counter[str] = Counter()
+        with reading(root):
+            for path, reason in walk(root, on_error=_raise):
+                name = path.relative_to(root).as_posix()
+                reason = reason or (None if is_utf8(name) else "whose names are not UTF-8: rename them")
+                if reason is None:
+                    names[name] = path
+                else:
+                    reasons[reason] += 1
+        if reasons:
+            warn_once(f"{root}: left out: {count_reasons(reasons)}")
         return {
             name[len(before) : len(name) - len(after)]: path
             for name, path in names.items()
@@ -202,8 +209,8 @@ class RGBDFolder:
                     f"({len(alone)} of {len(have)} files are unpaired)"
                 )
         sample = min(images)
-        size = read_image(str(images[sample])).shape[:2]
-        other = read_depth(str(depths[sample])).shape
+        size = read_image(str(images[sample]), one_channel=True).shape[:2]
+        other = read_depth(str(depths[sample]), image=str(images[sample])).shape
         if size != other:
             raise InputError(
                 f"{depths[sample]} is {other[0]} × {other[1]} but its picture is {size[0]} × {size[1]}: they must match"

@@ -184,7 +184,8 @@ class TransformersLister(ObjectLister):
 
     @torch.inference_mode()
     def objects(self, image: np.ndarray) -> Objects:
-        inputs = self.processor(images=image, return_tensors="pt").to(self.network.device, self.network.dtype)
+        inputs = self.processor(images=image, return_tensors="pt", input_data_format="channels_last")
+        inputs = inputs.to(self.network.device, self.network.dtype)
         outputs = self.network(**{k: v for k, v in inputs.items() if isinstance(v, Tensor)})
         post = getattr(self.processor, f"post_process_{self.task}_segmentation")
         (result,) = post(outputs, target_sizes=[image.shape[:2]], threshold=self.threshold)

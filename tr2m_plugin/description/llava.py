@@ -174,7 +174,8 @@ class LlavaDescriber:
     def generate(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> torch.Tensor:
         """The new tokens for pairs of picture and prompt, (B, at most `max_new_tokens`), on the processor."""
         texts = [CHAT[self.family].format(prompt=prompt) for prompt in prompts]
-        inputs = self.processor(images=list(images), text=texts, padding=True, return_tensors="pt")
+        asked = {"padding": True, "return_tensors": "pt", "input_data_format": "channels_last"}
+        inputs = self.processor(images=list(images), text=texts, **asked)
         inputs = inputs.to(self.network.device, self.network.dtype)
         options: dict[str, Any] = {"do_sample": False}
         if self.sample:

@@ -16,6 +16,7 @@ import numpy as np
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.metrics import METRICS, depth_metrics
 from tr2m_plugin.evaluation.protocols import Protocol
+from tr2m_plugin.files import read_text
 
 KINDS = {
     "paper": "printed in the paper",
@@ -160,9 +161,10 @@ def read_metrics(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing or is not JSON.
     """
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(text)
+    except ValueError as error:
         raise InputError(f"{path} is not a metrics.json: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(e, dict) and "kind" in e for e in content.values()):
         raise InputError(f"{path} is not a metrics.json: it should hold methods with their `kind`")

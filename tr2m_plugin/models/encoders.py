@@ -13,6 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from tr2m_plugin.checks import are_numbers
+from tr2m_plugin.datasets.pictures import cut_sentence
 from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.registry import MODELS
@@ -265,7 +266,8 @@ class CLIPTextEncoder(Frozen):
     @torch.no_grad()
     def forward(self, sentences: Sequence[str]) -> Tensor:
         """Embeddings of B sentences, (B, 1, T) float32."""
+        texts = [cut_sentence(text, "the input") for text in sentences]
         tokens = self.tokenizer(
-            list(sentences), padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
+            texts, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
         ).to(self.network.device)
         return self.network(**tokens).text_embeds.float()[:, None]

@@ -73,7 +73,8 @@ class MetricDepth(Frozen):
         Args:
             images: (H, W, 3) uint8 RGB each.
         """
-        pixels = [self.processor(images=[image], return_tensors="pt")["pixel_values"] for image in images]
+        options = {"return_tensors": "pt", "input_data_format": "channels_last"}  # a guess fails at height 3
+        pixels = [self.processor(images=[image], **options)["pixel_values"] for image in images]
         alike = len({p.shape for p in pixels}) == 1
         batches = [torch.cat(pixels)] if alike else pixels
         outputs = [self.network(p.to(self.network.device, self.network.dtype)) for p in batches]
@@ -102,7 +103,7 @@ class _DepthProInput:
         self.size = (int(size["height"]), int(size["width"]))
         self.mean, self.std = content.get("image_mean", [0.5] * 3), content.get("image_std", [0.5] * 3)
 
-    def __call__(self, images: Sequence[np.ndarray], return_tensors: str) -> dict[str, Tensor]:
+    def __call__(self, images: Sequence[np.ndarray], **options: str) -> dict[str, Tensor]:
         unit = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255)
         normal = (unit - torch.tensor(self.mean).view(3, 1, 1)) / torch.tensor(self.std).view(3, 1, 1)
         return {"pixel_values": F.interpolate(normal, self.size, mode="bilinear", align_corners=False)}

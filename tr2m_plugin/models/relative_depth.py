@@ -65,12 +65,12 @@ class RelativeDepth(Frozen):
         Pictures whose inputs differ in size, as when the network's preprocessing keeps their aspect ratio, come as
         batches of one.
         """
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"input_data_format": "channels_last"}  # not guessed, which fails at height 3
         if size is not None and self.network.config.model_type == "depth_anything":
-            options = {"size": {"height": size[0], "width": size[1]}, "keep_aspect_ratio": False}
+            options |= {"size": {"height": size[0], "width": size[1]}, "keep_aspect_ratio": False}
             if self.aligned:
                 images = [stretch_image(image, (size[0], size[1]), aligned=True) for image in images]
-                options = {"do_resize": False, "do_pad": False}
+                options = {**options, "do_resize": False, "do_pad": False}
         pixels = [self.processor(images=[i], return_tensors="pt", **options)["pixel_values"] for i in images]
         if len({p.shape for p in pixels}) == 1:
             pixels = [torch.cat(pixels)]

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from tr2m_plugin.datasets.arrays import read_image_strict
+from tr2m_plugin.datasets.arrays import read_image
+from tr2m_plugin.datasets.pictures import name_pictures
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, write_table
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.inferencer import name_pictures
 from tr2m_plugin.trusted import check_options
 
 DESCRIBERS = {
@@ -84,7 +84,7 @@ def describe_pictures(
         nonlocal count
         for name, path in tqdm(named, unit="picture", desc="describe", mininterval=1):
             try:
-                found = made.describe([read_image_strict(str(path))], [name])
+                found = made.describe([read_image(str(path))], [name])
             except InputError as error:
                 errors.append((str(path), str(error)))
                 continue

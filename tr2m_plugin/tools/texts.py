@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tr2m_plugin.datasets.pictures import find_sentence, read_sentence
 from tr2m_plugin.datasets.tables import read_table, sample_key
 from tr2m_plugin.description import ColonTemplate
 from tr2m_plugin.description.rsa import TEXTS, read_sentences
@@ -25,7 +26,8 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
     Args:
         datasets: whose pictures.
         tables: Parquet files of descriptions, or RSA's folder `text`; of several, the first that has a picture's. The
-            protocol says of which source the first sentence is taken. Default: none.
+            protocol says of which source the first sentence is taken. Default: none. Pictures of a folder of one's own
+            that they lack have it in a text file beside them (see `find_sentence`).
         text: for pictures without one. Default: the colon templates for C3VD and SimCol3D, none for others.
 
     Raises:
@@ -37,7 +39,9 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
         found = _rsa_texts(path, wanted) if path.is_dir() else _table_texts(path, wanted)
         texts = {**found, **texts}
     for key, (row, _) in wanted.items():
-        if key not in texts and text:
+        if key not in texts and not row["reader"] and find_sentence(Path(row["image"]), row["sample_id"]):
+            texts[key] = read_sentence(Path(row["image"]), row["sample_id"])
+        elif key not in texts and text:
             texts[key] = text
         elif key not in texts and row["dataset"] in ("c3vd", "simcol"):
             texts[key] = ColonTemplate(row["dataset"]).describe([None], [row["sample_id"]])[0]["text"]

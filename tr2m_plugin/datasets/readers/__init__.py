@@ -9,9 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tr2m_plugin.datasets.arrays import read_image, read_stored, to_depth
+from tr2m_plugin.datasets.arrays import picture_header, read_image, read_stored, to_depth
+from tr2m_plugin.datasets.headers import turn_with
 from tr2m_plugin.datasets.readers.base import Reader, cut, extras_of, resize
-from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.errors import InputError
 
 READERS = {
     "nyu": "NYUv2",
@@ -25,8 +26,6 @@ READERS = {
     "simcol": "SimCol3D",
 }
 """Readers by the name of their dataset, each in a module of that name."""
-ORIENTATION, TURNED = 274, (5, 6, 7, 8)
-"""An EXIF tag, and its values for pictures that `read_image` turns by 90 degrees."""
 
 
 def reader_of(name: str) -> type[Reader]:
@@ -47,7 +46,8 @@ def load_picture(row: Mapping[str, Any]) -> np.ndarray:
         InputError: the file is missing or unreadable; the message names it.
     """
     extras = extras_of(row)
-    picture = reader_of(row["reader"]).picture(row) if row.get("reader") else read_image(row["image"])
+    reader = reader_of(row["reader"]) if row.get("reader") else None
+    picture = reader.picture(row) if reader else read_image(row["image"], one_channel=True)
     picture = cut(picture, extras.get("crop"), row["image"])
     return resize(picture, extras.get("picture_size"), cv2.INTER_LINEAR)
 
@@ -55,32 +55,21 @@ def load_picture(row: Mapping[str, Any]) -> np.ndarray:
 def load_depth(row: Mapping[str, Any]) -> np.ndarray:
     """True depth of a row of the index, (H, W) float32 in the dataset's unit, 0 = no measurement.
 
+    Where EXIF data turn the picture, depth of the stored picture's shape is turned with it (see `turn_with`).
+
     Raises:
         InputError: the file is missing, unreadable, not of the published type or size, or of another size than its
             picture; the message names it.
     """
     extras = extras_of(row)
     depth = reader_of(row["reader"]).depth(row) if row.get("reader") else _plain_depth(row, extras)
-    size = _picture_size(row["image"])
-    if size is not None and size != depth.shape:
-        (height, width), (rows, columns) = depth.shape, size
+    header = picture_header(row["image"])
+    depth = turn_with(header, depth, row["depth"])
+    if header is not None and header.upright != depth.shape:
+        (height, width), (rows, columns) = depth.shape, header.upright
         raise InputError(f"{row['depth']} is {height} × {width} and its picture {rows} × {columns}: they must match")
     depth = cut(depth, extras.get("crop"), row["depth"])
     return resize(depth, extras.get("depth_size"), cv2.INTER_NEAREST)
-
-
-def _picture_size(source: str) -> tuple[int, int] | None:
-    """Height and width of a picture from its header; None where it is no file, or none that tells."""
-    pillow = require("PIL.Image", "to read the sizes of pictures", "data")
-    try:
-        with pillow.open(source) as picture:
-            width, height = picture.size
-            exif = pillow.Exif()
-            exif.load(picture.info.get("exif"))  # `getexif` would decode a PNG
-            turned = exif.get(ORIENTATION) in TURNED
-    except Exception:  # what a broken file makes of a decoder is anybody's guess; `load_picture` says what is wrong
-        return None
-    return (width, height) if turned else (height, width)
 
 
 def _plain_depth(row: Mapping[str, Any], extras: Mapping[str, Any]) -> np.ndarray:

@@ -146,7 +146,7 @@ class Reader(ABC):
     @staticmethod
     def picture(row: Mapping[str, Any]) -> np.ndarray:
         """Picture of a row as stored, (H, W, 3) uint8 RGB; before crop and size."""
-        return read_image(row["image"])
+        return read_image(row["image"], bits=16, one_channel=True)
 
     def index(self) -> list[dict[str, Any]]:
         """Rows as `tables.INDEX`, in the dataset's order; every file is there.

@@ -12,9 +12,7 @@ import numpy as np
 from tr2m_plugin.datasets.arrays import read_stored
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import read_text, reading
-
-OTHERS = ("lost+found", "System Volume Information", "$RECYCLE.BIN")
-"""What file systems put beside data, and let nobody read."""
+from tr2m_plugin.folders import clutter
 
 
 def find_first(folder: Path, candidates: Sequence[str], what: str, given: str | None = None) -> Path:
@@ -71,7 +69,7 @@ def find_all(folder: Path, pattern: str) -> list[Path]:
     with reading(folder):
         for part in pattern.split("/"):
             inside = (path for above in found if above.is_dir() for path in above.iterdir())
-            found = [path for path in inside if fnmatchcase(path.name, part) and path.name not in OTHERS]
+            found = [path for path in inside if fnmatchcase(path.name, part) and not clutter(path.name)]
     return sorted(found)
 
 

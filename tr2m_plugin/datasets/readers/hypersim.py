@@ -69,7 +69,7 @@ class HyperSim(Reader):
 
     def _listed(self, home: Path, path: Path) -> Iterable[dict[str, Any]]:
         scenes = {folder.name for folder in find_all(home, "ai_*")}
-        with reading(path), path.open(encoding="utf-8", errors="replace", newline="") as file:
+        with reading(path), path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             table = csv.DictReader(file)
             lacking = [column for column in COLUMNS if column not in (table.fieldnames or ())]
             if lacking:

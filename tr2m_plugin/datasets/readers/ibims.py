@@ -13,7 +13,7 @@ from tr2m_plugin.datasets.arrays import read_image, read_stored, to_depth
 from tr2m_plugin.datasets.readers.base import Reader, extras_of
 from tr2m_plugin.datasets.readers.files import check_stored, find_all, find_list, load_mat, read_fields, stored_as
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.files import reading
+from tr2m_plugin.files import read_text
 
 RAW, MAT = "ibims1_core_raw", "ibims1_core_mat"
 LISTS = ("imagelist.txt", f"{RAW}/imagelist.txt", f"{MAT}/imagelist.txt")
@@ -126,9 +126,9 @@ def _camera(path: Path) -> Sequence[float | None]:
         check_stored(matrix, f"{path}#calib", np.float64, (3, 3))
         # transposed, as MATLAB has it
         return [float(matrix[index]) for index in ((0, 0), (1, 1), (2, 0), (2, 1))]
+    text = read_text(path)
     try:
-        with reading(path):
-            fx, fy, cx, cy = map(float, path.read_text().split(","))
+        fx, fy, cx, cy = map(float, text.split(","))
     except ValueError as error:
         raise InputError(f"{path} is not fx,fy,cx,cy: {error}") from error
     return fx, fy, cx, cy

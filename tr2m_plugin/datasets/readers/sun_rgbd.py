@@ -13,7 +13,7 @@ from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader, extras_of
 from tr2m_plugin.datasets.readers.files import find_all, find_first, find_list, load_mat, numbered, stored_as
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.files import reading
+from tr2m_plugin.files import read_text
 
 IMAGES = ("rgb", "SUNRGBD-test_images")
 DEPTHS = ("depth", "sunrgb_test_depth/sunrgbd_test_depth", "sunrgb_test_depth", "sunrgbd_test_depth")
@@ -111,7 +111,7 @@ class SUNRGBD(Reader):
 
 def _only(folder: Path, pattern: str) -> Path:
     """The one file of a folder by pattern; without one the pattern itself, which `index` then reports as missing."""
-    files = [path for path in find_all(folder, pattern) if not path.name.startswith(".")]  # some systems add those
+    files = find_all(folder, pattern)
     if len(files) > 1:
         raise InputError(f"{folder} holds {len(files)} files {pattern}, not one: is it the published folder?")
     return files[0] if files else folder / pattern
@@ -122,9 +122,9 @@ def _camera(folder: Path) -> tuple[float | None, float | None, float | None, flo
     path = folder / "intrinsics.txt"
     if not path.is_file():
         return None, None, None, None
+    text = read_text(path)
     try:
-        with reading(path):
-            fx, _, cx, _, fy, cy, _, _, _ = map(float, path.read_text().split())
+        fx, _, cx, _, fy, cy, _, _, _ = map(float, text.split())
     except ValueError as error:
         raise InputError(f"{path} is not a matrix of 3 × 3 numbers: {error}") from error
     return fx, fy, cx, cy

@@ -1,0 +1,168 @@
+"""Decoding the files of pictures and depth maps: whole, of a bearable size, and turned upright."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from tr2m_plugin.datasets.headers import Header, check_size, read_header, turn
+from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.files import file_size, reading
+
+JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""What data never hold: in them 0 follows 255, or a mark to begin anew at."""
+
+JPEG_SEGMENTS = (0xC4, *range(0xDA, 0xDE), *range(0xE0, 0xF0), 0xFE)
+"""What may stand between the scans of a JPEG."""
+
+PNG_START, PNG_BITS, PNG_PIXELS = b"\x89PNG", b"sBIT", b"IDAT"
+TIFF_STARTS = (b"II*\0", b"MM\0*")
+MEDIA = b"ftyp"
+"""From the fifth byte on, in videos and in HEIC."""
+
+MAX_BYTES = 2_000_000_000
+GREY = 128
+"""What decoders of JPEG paint where they have no data."""
+
+ZEROS = bytes(32)
+"""So many are rare in the data of a JPEG, and common where a disk or a download lost a part."""
+
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+"""Of sensors, whose numbers come in 16 bits."""
+
+HINTS = {
+    "convert it to JPEG": (".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    "a video: extract its frames": (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"),
+}
+"""What to do with files that are not read, by their extensions."""
+
+_LOGGER = logging.getLogger("tr2m_plugin")
+
+
+def hint_of(source: str) -> str | None:
+    """What to do with a file of that extension, which is not read; None where it may be a picture."""
+    return next((hint for hint, suffixes in HINTS.items() if Path(source).suffix.lower() in suffixes), None)
+
+
+def decode(source: str, flags: int, kind: str, deep: bool = True) -> tuple[np.ndarray, Header, bytes]:
+    """A file's pixels as `cv2.imdecode` has them but turned upright, with its header and content.
+
+    Args:
+        source: the file.
+        flags: of `cv2.imdecode`.
+        kind: what it should be, for messages.
+        deep: whether it may have one channel of more than 8 bits. Default: True.
+
+    Raises:
+        InputError: it is missing, cannot be read, is no regular file, is too large or damaged, or is not that kind.
+    """
+    if file_size(source) > MAX_BYTES:
+        raise InputError(f"{source} has more than {MAX_BYTES // 10**9} GB: is it a {kind}?")
+    header = read_header(source)
+    if header is not None:
+        check_size(*header.size, source)
+        if header.deep and not deep:
+            raise InputError(f"{source} looks like a depth map (more than 8 bits in one channel), not like a {kind}")
+    with reading(source):
+        content = Path(source).read_bytes()
+    data = _jpeg_data(source, content)
+    pixels = None if header is None else decode_bytes(content, flags)
+    if header is None or pixels is None:
+        hint = hint_of(source) or ("is it HEIC or a video?" if content[4:8] == MEDIA else None)
+        raise InputError(f"{source} is not a {kind} that OpenCV can read{f': {hint}' if hint else ''}")
+    fault = _damage(source, content) if data is None else _misfit(content, *data, pixels, flags)
+    if fault is not None:
+        raise InputError(f"{source} is damaged ({fault}): copy or download it again")
+    if header.frames > 1:
+        _LOGGER.warning("%s holds %d pictures: the first is taken", source, header.frames)
+    # of TIFF, OpenCV turns everything itself
+    return (pixels if content.startswith(TIFF_STARTS) else turn(pixels, header.orientation)), header, content
+
+
+def decode_bytes(content: bytes, flags: int) -> np.ndarray | None:
+    """The pixels of a file's content as it stores them (but TIFF upright); None where OpenCV reads none."""
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+
+
+def significant_bits(pixels: np.ndarray, header: Header, content: bytes) -> int:
+    """How many of 16 bits carry a picture.
+
+    As the file says: TIFF by the largest number that it may hold, PNG by its chunk sBIT if no number is larger. Else
+    the fewest of 8, 10, 12, 14 and 16 into which the largest number fits.
+    """
+    largest = int(pixels.max()).bit_length()
+    place = content.find(PNG_BITS, 0, max(content.find(PNG_PIXELS), 0))
+    said = header.bits if place < 0 or not content.startswith(PNG_START) else content[place + len(PNG_BITS)]
+    if said is not None:
+        return said if largest <= said <= 16 else 16
+    return next(bits for bits in BIT_DEPTHS if largest <= bits)
+
+
+def to_8_bits(pixels: np.ndarray, bits: int, content: bytes) -> np.ndarray:
+    """Pixels of 16 bits, of which the lowest `bits` carry the picture, as uint8."""
+    if bits == 16 and not content.startswith(TIFF_STARTS):
+        table = np.arange(2**16) >> 8  # as OpenCV does
+    else:
+        table = np.minimum(np.round(np.arange(2**16) * (255 / (2**bits - 1))), 255)
+    return table.astype(np.uint8)[pixels]
+
+
+def _jpeg_data(source: str, content: bytes) -> tuple[int, int] | None:
+    """Where the data of a JPEG begin and end; None of what is no JPEG or has no pixels.
+
+    Raises:
+        InputError: no end is marked, or what stands between the data is no part of a JPEG.
+    """
+    place, begin = len(JPEG_START), None
+    # over whole segments, since an embedded thumbnail has data and an end of its own
+    while content.startswith(JPEG_START) and (found := JPEG_MARKER.search(content, place)):
+        place, marker = found.end(), content[found.end() - 1]
+        if begin is not None and marker == JPEG_END[1]:
+            return begin, found.start()
+        if begin is not None and marker not in JPEG_SEGMENTS:
+            raise InputError(f"{source} is damaged (its data are broken): copy or download it again")
+        place += int.from_bytes(content[place : place + 2], "big")
+        begin = place if begin is None and marker == JPEG_SCAN else begin
+    if begin is not None:  # decoders may fill up the rest with grey
+        raise InputError(f"{source} is cut off: the JPEG has no end; copy or download it again")
+    return None
+
+
+def _misfit(content: bytes, begin: int, end: int, pixels: np.ndarray, flags: int) -> str | None:
+    """Whether a JPEG has less or more data than pixels, which decoders pass over; None where they fit.
+
+    Where data lack, decoders paint grey. A grey corner may be the picture's own: then more data change nothing. Where
+    a part was lost to zeros, data are left over: then less of them change nothing, as they would in a whole file.
+    """
+    if (pixels[-1, -8:] == GREY).all():
+        more = decode_bytes(content[:end] + b"\x5a\xa5\x33" * 64 + content[end:], flags)
+        whole = more is not None and np.array_equal(more, pixels)
+        return None if whole else "its data end before its pixels"
+    if content.find(ZEROS, begin, end) < 0:
+        return None
+    less = decode_bytes(content[:end].rstrip(b"\0")[: -len(ZEROS)] + content[end:], flags)
+    return "its pixels end before its data" if less is not None and np.array_equal(less, pixels) else None
+
+
+def _damage(source: str, content: bytes) -> str | None:
+    """What is wrong with a PNG or TIFF although OpenCV decoded it; None where nothing is."""
+    if not content.startswith((PNG_START, *TIFF_STARTS)):
+        return None
+    pillow: Any = require("PIL.Image", "to read the sizes of pictures", "data")
+    try:
+        with warnings.catch_warnings(), pillow.open(source) as picture:
+            warnings.simplefilter("ignore")
+            picture.load() if content.startswith(TIFF_STARTS) else picture.verify()  # of PNG the checksums
+    except Exception as error:  # what a broken file makes of a decoder is anybody's guess
+        return str(error)
+    return None
