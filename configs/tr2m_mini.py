@@ -53,7 +53,14 @@ val_dataloader = dict(
     batch_size=32,
     num_workers=0,
     sampler=dict(type="mmengine.DefaultSampler", shuffle=False),
-    dataset=dict(type="TableDataset", data_root=data_root, split="val", pipeline=test_pipeline, test_mode=True),
+    dataset=dict(
+        type="TableDataset",
+        data_root=data_root,
+        split="val",
+        pipeline=test_pipeline,
+        test_mode=True,
+        max_error_share=0.2,
+    ),
 )
 test_dataloader = dict(
     batch_size=32,

@@ -2,32 +2,83 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 import tr2m_plugin
 from pipelines.params import Stage, digest, digest_files, run_stage
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import write_whole
 from tr2m_plugin.inference.model_folder import WEIGHTS, save_model, spec_of
+from tr2m_plugin.resuming import is_readable, newest_checkpoint
+from tr2m_plugin.tools.runner import alone_in
 from tr2m_plugin.tools.train import load_config, train
 from tr2m_plugin.weights import resolve_pretrained
 
+UNIMPORTANT = ("log_level", "log_processor", "visualizer", "work_dir")
+CODE = (
+    "datasets",
+    "hooks",
+    "losses",
+    "models",
+    "optim.py",
+    "structures.py",
+    "evaluation/depth_metric.py",
+    "evaluation/metrics.py",
+    "evaluation/protocols.py",
+)
+"""Of the package, what weights and the choice of the best ones come from."""
+OLD = re.compile(r"train\.old-(\d+)")
 TABLES = ("index.parquet", "descriptions.parquet", "text_features.parquet")
 
 
-def fingerprint(run: Stage) -> str:
-    """A hash of everything the weights depend on: settings, data, and the code of the package."""
+def fingerprint(run: Stage, config: Config) -> str:
+    """A hash of everything the weights depend on: the config as resolved, the data, the code that trains.
+
+    Comments, docstrings and layout of the code do not count, and neither does how training is logged.
+    """
     tables = [run.root / name for name in TABLES]
-    config = Path(run.params["config"])
-    code = sorted(Path(tr2m_plugin.__file__).parent.rglob("*.py")) + sorted(config.parent.rglob("*.py"))
     start = [weights_file(run.params["load_from"])] if run.params.get("load_from") else []
     shards = sorted(path.name for path in (run.root / "relative_depth").rglob("*.safetensors"))
-    return digest([run.params, digest_files([*tables, *code, *start]), shards])
+    settings = {name: value for name, value in config.to_dict().items() if name not in UNIMPORTANT}
+    hooks = settings.get("default_hooks", {})
+    settings["default_hooks"] = {name: hook for name, hook in hooks.items() if name not in ("logger", "timer")}
+    anywhere = json.dumps(settings, sort_keys=True, default=str).replace(str(run.root), "")
+    return digest([anywhere, digest_files([*tables, *start]), [code_digest(path) for path in training_code()], shards])
+
+
+def training_code() -> list[Path]:
+    """The modules that training runs."""
+    package = Path(tr2m_plugin.__file__).parent
+    named = [package / name for name in CODE]
+    return sorted(file for path in named for file in ([path] if path.is_file() else path.rglob("*.py")))
+
+
+def code_digest(path: Path) -> str:
+    """A hash of what a module does, which its comments, docstrings and layout do not change."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # A text that is a statement says something to readers only.
+            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]  # type: ignore[attr-defined]
+    return digest(ast.unparse(tree))
+
+
+def set_aside(work_dir: Path) -> Path:
+    """Moves the folder of another training to a free name beside it, and returns that."""
+    numbers = [int(found[1]) for path in work_dir.parent.iterdir() if (found := OLD.fullmatch(path.name))]
+    target = work_dir.with_name(f"{work_dir.name}.old-{max(numbers, default=0) + 1}")
+    return work_dir.rename(target)
 
 
 def collect_curves(work_dir: Path, wanted: Callable[[str], bool]) -> list[dict[str, float]]:
@@ -68,14 +119,19 @@ def write_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
 
 def best_checkpoint(work_dir: Path) -> Path:
-    """The checkpoint with the best validation AbsRel, or the last one without validation."""
-    best = sorted(work_dir.glob("best_abs_rel_*.pth"), key=lambda path: path.stat().st_mtime)
-    if best:
-        return best[-1]
-    last = work_dir / "last_checkpoint"
-    if not last.is_file():
-        raise InputError(f"{work_dir} holds no checkpoint")
-    return work_dir / Path(last.read_text().strip()).name
+    """The checkpoint with the best validation AbsRel, or the last one without validation.
+
+    Raises:
+        InputError: there is none that can be read.
+    """
+    best = sorted(work_dir.glob("best_abs_rel_*.pth"), key=lambda path: int(path.stem.rpartition("_")[2]), reverse=True)
+    found = next(filter(is_readable, best), None)  # a later one is a better one
+    if found is not None:
+        return found
+    last = newest_checkpoint(work_dir)
+    if last is None:
+        raise InputError(f"{work_dir} holds no checkpoint that can be read")
+    return Path(last)
 
 
 def has_split(run: Stage, split: str) -> bool:
@@ -94,6 +150,26 @@ def weights_file(start: str) -> Path:
     return file
 
 
+def prepare(work_dir: Path, current: str) -> None:
+    """Makes the work folder the one of a fingerprint; a training with another one is moved aside."""
+    mark = work_dir / "fingerprint"
+    if mark.is_file() and mark.read_text().strip() == current:
+        return
+    work_dir.mkdir(parents=True, exist_ok=True)
+    if any(work_dir.glob("*.pth")):
+        with alone_in(str(work_dir)):
+            old = set_aside(work_dir)
+        print(
+            f"train: settings, data or code changed: training starts anew, the earlier one is now {old} "
+            "(remove it when you need it no more)",
+            flush=True,
+        )
+    else:
+        shutil.rmtree(work_dir)
+    work_dir.mkdir(parents=True)
+    write_whole(mark, lambda partial: partial.write_text(current))
+
+
 def stage(run: Stage) -> None:
     """Trains, and writes the best weights as a model folder; with `enabled: false`, those of `load_from`."""
     config = load_config(run.params["config"], run.params.get("options"), str(run.root))
@@ -106,12 +182,7 @@ def stage(run: Stage) -> None:
         file = weights_file(start)
         _finish(run, config, state_of(load_checkpoint(file), file), {"weights": start})
         return
-    mark = work_dir / "fingerprint"
-    current = fingerprint(run)
-    if not (mark.is_file() and mark.read_text() == current):
-        shutil.rmtree(work_dir, ignore_errors=True)
-        work_dir.mkdir(parents=True)
-        mark.write_text(current)
+    prepare(work_dir, fingerprint(run, config))
     config.work_dir = str(work_dir)
     if start:
         config.load_from = str(weights_file(start))

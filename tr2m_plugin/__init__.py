@@ -6,10 +6,12 @@ Importing the package makes its registries known to MMEngine and imports nothing
 from typing import TYPE_CHECKING, Any
 
 from tr2m_plugin import registry as registry
+from tr2m_plugin.config_lookup import register_configs
 
 if TYPE_CHECKING:
     from tr2m_plugin.inference.inferencer import TR2MInferencer as TR2MInferencer
 
+register_configs()
 __version__ = "0.1.0"
 __all__ = ["TR2MInferencer", "__version__"]
 

@@ -67,6 +67,8 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
         UnsafeCheckpointError: the file holds other objects than tensors and training state.
     """
     name = os.fspath(path)
+    if os.path.isdir(name):
+        raise InputError(f"{name} is a folder, not a checkpoint")
     if not os.path.isfile(name):
         raise InputError(f"{name} does not exist")
     if name.endswith(".safetensors"):
@@ -91,6 +93,8 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
         raise InputError(f"{name} is not a readable checkpoint ({type(error).__name__})") from error
     if not isinstance(content, dict):
         raise InputError(f"{name} holds a {type(content).__name__}, not a dict of weights")
+    if isinstance(content.get("meta"), dict):
+        content["meta"].pop("config", None)  # which MMEngine, resuming, would run as Python
     return content
 
 

@@ -13,7 +13,7 @@ default_hooks = dict(
     logger=dict(type="mmengine.LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="mmengine.ParamSchedulerHook"),
     checkpoint=dict(
-        type="mmengine.CheckpointHook",
+        type="SafeCheckpointHook",
         by_epoch=False,
         interval=200,
         max_keep_ckpts=1,

@@ -55,6 +55,7 @@ val_dataloader = test_dataloader = dict(
         text=False,
         pipeline=test_pipeline,
         test_mode=True,
+        max_error_share=0.2,
     ),
 )
 val_evaluator = test_evaluator = dict(type="DepthMetric")

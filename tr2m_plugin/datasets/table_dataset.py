@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from tr2m_plugin.datasets.arrays import find_arrays
+from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table, read_text_features, resolve, sample_key
+from tr2m_plugin.datasets.transforms.loading import within
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
+
+LOOKED_AT = 8
+"""Pictures of a dataset whose depth must not all be out of its range."""
+
+
+def check_range(rows: Sequence[dict[str, Any]]) -> None:
+    """Raises an InputError for a dataset of which no depth is in its range, as with a wrong `depth_scale`.
+
+    Args:
+        rows: of the index, with paths that can be opened.
+    """
+    by_dataset: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["depth"] is not None:
+            by_dataset[row["dataset"]].append(row)
+    for name, found in by_dataset.items():
+        outside: list[np.ndarray] = []
+        for row in found[:: -(-len(found) // LOOKED_AT)]:
+            low, high = row["depth_min"], row["depth_max"]
+            try:
+                depth = load_depth(row)
+            except InputError:  # `prepare_data` deals with it
+                continue
+            if within(depth, low, high).any():
+                break
+            outside.append(depth[np.isfinite(depth) & (depth > 0)])
+        else:
+            measured = np.concatenate([np.zeros(0), *outside])
+            if measured.size:
+                raise InputError(
+                    f"{name}: no depth of {len(outside)} pictures is in the range [{low:g}, {high:g}] {row['unit']}; "
+                    f"their median is {np.median(measured):.4g}: correct depth_scale, unit or depth_range of the index"
+                )
 
 
 @DATASETS.register_module()
@@ -30,11 +66,17 @@ class TableDataset(BaseDataset):
             models that take none. Default: relative_depth.
         text: whether pictures come with sentences. Default: True.
         image_features: folder of precomputed image features below the root. Default: none, the model encodes images.
+        max_error_share: how large a share of a dataset's pictures may turn out unreadable. In training the next
+            picture of the same dataset takes their place; in testing those whose depth alone is unreadable count as
+            without measurements. Each is named in the log. Default: 0.2 in training, none in testing.
         **kwargs: options of MMEngine's `BaseDataset`, the transform pipeline among them.
+
+    In training, depth outside a picture's `depth_min` to `depth_max` counts as not measured.
 
     Raises:
         InputError: a table is missing, the split is empty, or pictures lack a description or relative depth; the
-            message says how many and names the first.
+            message says how many and names the first. Or no depth of a dataset to train on is in its range, or more
+            pictures than `max_error_share` cannot be read.
     """
 
     def __init__(
@@ -45,8 +87,13 @@ class TableDataset(BaseDataset):
         relative_depth: str | None = "relative_depth",
         text: bool = True,
         image_features: str | None = None,
+        max_error_share: float | None = None,
         **kwargs: Any,
     ) -> None:
+        training = not kwargs.get("test_mode", False)
+        self.max_error_share = (0.2 if training else 0.0) if max_error_share is None else max_error_share
+        self._counts: Counter[str] = Counter()
+        self._unreadable: dict[str, set[str]] = defaultdict(set)
         self.split, self.datasets = split, datasets
         self.relative_depth, self.text, self.image_features = relative_depth, text, image_features
         super().__init__(ann_file="index.parquet", data_root=data_root, **kwargs)
@@ -61,6 +108,9 @@ class TableDataset(BaseDataset):
         if not rows:
             wanted = f" of {', '.join(self.datasets)}" if self.datasets else ""
             raise InputError(f"{self.ann_file} lists no picture{wanted} in the split {self.split!r}")
+        self._counts = Counter(row["dataset"] for row in rows)
+        if not self.test_mode:
+            check_range([resolve(row, root) for row in rows])
         relative = self._arrays(rows, root, self.relative_depth, "relative depth")
         tokens = self._arrays(rows, root, self.image_features, "image features")
         texts, sources, text_rows = self._texts(rows, root) if self.text else ({}, {}, {})
@@ -79,10 +129,47 @@ class TableDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """One picture's dictionary, with the embeddings of its sentences as `text_features`, (sentences, T)."""
         info = super().get_data_info(idx)
+        if not self.test_mode:
+            info["truth_range"] = (info["depth_min"], info["depth_max"])
         rows = info.pop("text_rows")
         if rows:
             info["text_features"] = self._text_features[rows]
         return info
+
+    def prepare_data(self, idx: int) -> Any:
+        """One picture through the transforms, or what takes its place where it cannot be read."""
+        first = self.get_data_info(idx)
+        if self.test_mode:
+            try:
+                return self.pipeline(first)
+            except InputError as error:
+                self._skip(first, error)
+                return self.pipeline({**self.get_data_info(idx), "depth": None})
+        for step in range(len(self)):
+            info = self.get_data_info((idx + step) % len(self))
+            # Batches hold pictures of one dataset, whose sizes agree.
+            if info["dataset"] != first["dataset"] or sample_key(info) in self._unreadable[info["dataset"]]:
+                continue
+            try:
+                return self.pipeline(info)
+            except InputError as error:
+                self._skip(info, error)
+        raise InputError(f"no picture of {first['dataset']} in {self.ann_file} can be read")
+
+    def _skip(self, info: dict[str, Any], error: InputError) -> None:
+        """Counts a picture that cannot be read, and ends where there are too many."""
+        name = info["dataset"]
+        unreadable, count = self._unreadable[name], self._counts[name]
+        unreadable.add(sample_key(info))
+        if len(unreadable) > self.max_error_share * count:
+            if not self.max_error_share:
+                raise error
+            raise InputError(
+                f"{len(unreadable)} of {count} pictures of {name} cannot be read, more than the share of "
+                f"{self.max_error_share:g} that may (max_error_share); the last: {error}"
+            ) from error
+        message = f"skipped: {sample_key(info)} ({error}); {len(unreadable)} of {count} pictures of {name} so far"
+        print_log(message, "current", logging.WARNING)
 
     def _without_errors(self, rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
         """The rows without those that the pipeline could not compute relative depth of."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -14,14 +15,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from tr2m_plugin.checkpoint import register_safe_loader
 from tr2m_plugin.errors import InputError, TR2MError
+from tr2m_plugin.tools.runner import TrainingRunner, alone_in, stopping_clearly
 
 DATA_ROOT, BASE = "TR2M_DATA_ROOT", "TR2M_BASE"
-
-
+EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 _TRAININGS = count(1)
 
 
@@ -56,6 +57,23 @@ def environment(name: str, value: str | None) -> Iterator[None]:
                 os.environ[name] = before
 
 
+def with_numbers(value: Any) -> Any:
+    """Settings in which numbers with an exponent are numbers.
+
+    YAML 1.1 reads `1e-4` as text where it wants `1.0e-4`. Text that is such a number and nothing else becomes one; all
+    other text stays, digits without an exponent too.
+
+    Example:
+        >>> with_numbers({"optim_wrapper.optimizer.lr": "1e-4", "name": "1e-4b", "id": "0001"})
+        {'optim_wrapper.optimizer.lr': 0.0001, 'name': '1e-4b', 'id': '0001'}
+    """
+    if isinstance(value, dict):
+        return {name: with_numbers(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(with_numbers(item) for item in value)
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
+
+
 def load_config(
     path: str, options: dict | None = None, data_root: str | None = None, base: str | None = None
 ) -> Config:
@@ -63,7 +81,7 @@ def load_config(
 
     Args:
         path: the file.
-        options: values to set, by dotted name.
+        options: values to set, by dotted name; `1e-4` as text is taken as the number, see `with_numbers`.
         data_root: folder of the pipeline's tables. Default: the environment variable TR2M_DATA_ROOT; without it the
             config's own, below the current folder or else below the repository that this package is installed from.
         base: name of the config that an ablation starts from. Default: the environment variable TR2M_BASE, without it
@@ -89,7 +107,7 @@ def load_config(
             with environment(DATA_ROOT, str(elsewhere)):
                 config = Config.fromfile(file)
     if options:
-        config.merge_from_dict(options)
+        config.merge_from_dict(with_numbers(options))
     config.setdefault("work_dir", str(Path("work_dirs") / Path(path).stem))
     return config
 
@@ -117,11 +135,12 @@ def train(config: Config, resume: bool | str = False) -> Runner:
 
     Args:
         config: a whole MMEngine config.
-        resume: True goes on from the last checkpoint in the work folder, if there is one, and otherwise starts as the
-            config says; a path goes on from that checkpoint.
+        resume: True goes on from the newest checkpoint in the work folder that can be read, if there is one, and
+            otherwise starts as the config says; a path goes on from that checkpoint.
 
     Raises:
-        InputError: the config holds a function.
+        InputError: the config holds a function, the checkpoint does not fit the config, another training writes to the work folder, or the disk is
+            full; nothing that was saved is lost.
     """
     register_safe_loader()
     for place in _functions(config):
@@ -131,15 +150,14 @@ def train(config: Config, resume: bool | str = False) -> Runner:
         )
     config.setdefault("launcher", "none")
     allow_processors(config)
-    # With `resume` and `load_from`, MMEngine would resume from the weights that training was to start from.
-    last = resume if isinstance(resume, str) else find_latest_checkpoint(config.work_dir) if resume else None
-    if last is not None:
-        config.load_from = last
-    config.resume = last is not None
+    config.resume = False
     # MMEngine keeps loggers by a name that changes with the second: two trainings within one would share them.
     config.experiment_name = f"{Path(config.filename or 'config').stem}_{next(_TRAININGS)}"
-    runner = Runner.from_cfg(config)
-    runner.train()
+    with stopping_clearly(config.work_dir):
+        runner = TrainingRunner.from_cfg(config)
+        with alone_in(runner.work_dir):
+            runner.go_on(resume)
+            runner.train()
     return runner
 
 
@@ -167,17 +185,25 @@ def configure(args: argparse.Namespace) -> Config:
     return config
 
 
+def report(name: str, work: Callable[[], object], interrupted: str = "interrupted") -> int:
+    """Does a command's work and returns its exit status: 2 after an expected error and 130 after Ctrl-C, in a line."""
+    try:
+        work()
+    except TR2MError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: {interrupted}", file=sys.stderr)
+        return 130
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; the exit status is 2 after an expected error."""
+    """Command line; see `report` for the exit status."""
     arguments = parser(__doc__)
     arguments.add_argument("--resume", nargs="?", const=True, default=False, help="go on: last checkpoint, or this one")
     args = arguments.parse_args(argv)
-    try:
-        train(configure(args), args.resume)
-    except TR2MError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return report("train", lambda: train(configure(args), args.resume), "interrupted; --resume goes on")
 
 
 if __name__ == "__main__":

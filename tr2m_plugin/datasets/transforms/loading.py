@@ -13,13 +13,20 @@ from tr2m_plugin.datasets.transforms.base import BaseTransform
 from tr2m_plugin.registry import TRANSFORMS
 
 
+def within(depth: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
+    """Depth whose pixels outside a range, both ends of which belong to it, hold no measurement; None leaves an end."""
+    inside = (depth >= (-np.inf if low is None else low)) & (depth <= (np.inf if high is None else high))
+    return np.where(inside, depth, np.float32(0))
+
+
 @TRANSFORMS.register_module()
 class LoadDepthInputs(BaseTransform):
     """Loads picture, depth, relative depth and one sentence.
 
     What is read is what the row's reader makes of the files, cropped and resized where its protocol says so. Adds `img`
     (H, W, 3) uint8 RGB and `gt_depth` (H, W) float32 in the dataset's unit with 0 = no measurement (all zero
-    without ground truth); where the dataset has them, `relative` (h, w) float32, `text` and `text_feature` (T,)
+    without ground truth, and outside `truth_range`, the nearest and farthest depth, where that is given); where the
+    dataset has them, `relative` (h, w) float32, `text` and `text_feature` (T,)
     float32, and `tokens` (P, C).
 
     Args:
@@ -42,6 +49,8 @@ class LoadDepthInputs(BaseTransform):
         results["img"] = load_picture(results)
         size = results["img"].shape[:2]
         results["gt_depth"] = np.zeros(size, np.float32) if results["depth"] is None else load_depth(results)
+        if results.get("truth_range"):
+            results["gt_depth"] = within(results["gt_depth"], *results["truth_range"])
         if results["relative_depth"] is not None:
             results["relative"] = read_array(results["relative_depth"]).astype(np.float32)
         if results["image_features"] is not None:
