@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.errors import InputError, TR2MError
 
 
@@ -42,7 +43,7 @@ def load_stage(profile: str, name: str, path: Path = Path("params.yaml"), item: 
     if not path.is_file():
         raise InputError(f"{path} does not exist: run the pipeline from the repository's root")
     try:
-        profiles = yaml.safe_load(path.read_text())["profiles"]
+        profiles = parse_yaml(path.read_text(encoding="utf-8"))["profiles"]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no YAML file with a section `profiles`: {error}") from error
     if profile not in profiles:

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
+from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.datasets.rgbd_folder import RGBDFolder
 from tr2m_plugin.datasets.tables import check_unique
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, MissingExtraError, TR2MError
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, name_protocol, protocol_of
+from tr2m_plugin.files import read_text
 
 FOLDER = "RGBDFolder"
 Found = TypeVar("Found")
@@ -63,8 +65,12 @@ def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[d
         reader, rules = reader_of(kind), load_protocol(protocol, kind)
         made = reader(**{**rules.reader, **options})
         rows = made.index()
-    except TypeError as error:
+    except TR2MError:
+        raise
+    except TypeError as error:  # an option that there is not
         raise InputError(f"{kind}: {error}") from error
+    except Exception as error:  # what other files in their place make of a reader is anybody's guess
+        raise InputError(f"{kind} in {options.get('root')} cannot be read: {reason_of(error)}") from error
     usual = {name: rules.reader.get(name, found.default) for name, found in reader.__dataclass_fields__.items()}
     read = {name: getattr(made, name) for name in READING if name in options}
     changes = {name: value for name, value in read.items() if value != usual[name]}
@@ -84,16 +90,17 @@ def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]
     Raises:
         InputError: the file is missing or is none of these.
     """
+    if not path.exists():
+        raise InputError(f"{path} does not exist: it says where the datasets are (see the README)")
+    text = read_text(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(text)
         if isinstance(content, Mapping) and "profiles" in content:
             content = content["profiles"][profile]["index"]["datasets"]
         if isinstance(content, Mapping):
             return {name: name_entry(name, value) for name, value in content.items()}
         named = [(entry.get("name") or entry["type"], dict(entry)) for entry in content]
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: it says where the datasets are (see the README)") from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} holds no dataset entries ({type(error).__name__}: {error})") from error
     twice = sorted(name for name, times in Counter(name for name, _ in named).items() if times > 1)
     if twice:
@@ -187,12 +194,23 @@ def result_kind(reader: str | None, count: int, protocol: Protocol, chosen: bool
     return "reproduced" if whole and protocol.published else "fixture"
 
 
+def reason_of(error: Exception) -> str:
+    """Why something failed, in one line; the type of what is not raised on purpose too."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, InputError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
 def attempt(read: Callable[[], Found], sample: str, failed: dict[str, str]) -> Found | None:
-    """What a function reads; None where it cannot, and then why in `failed`."""
+    """What a function makes of one picture; None where it cannot, and then why in `failed`.
+
+    Whatever goes wrong with one picture is that picture's: what a broken file makes of a decoder is anybody's guess.
+    """
     try:
         return read()
-    except InputError as error:
-        failed[sample] = str(error)
+    except MissingExtraError:
+        raise
+    except Exception as error:
+        failed[sample] = reason_of(error)
         return None
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.tables import read_table, sample_key
 from tr2m_plugin.description import ColonTemplate
 from tr2m_plugin.description.rsa import read_sentences, rsa_line
-from tr2m_plugin.errors import InputError, MissingExtraError
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol
+from tr2m_plugin.tools.data import attempt
 from tr2m_plugin.tools.texts import rsa_file
 from tr2m_plugin.visualization.sample import draw_sample
 
@@ -163,17 +165,17 @@ def _report_list(report: Report, split: str, path: Path, known: Sequence[str]) -
     report.note(f"{split}: {path.name} {verdict} (MD5 {digest})")
 
 
+def _pair(row: Row) -> tuple[np.ndarray, np.ndarray]:
+    return load_picture(row), load_depth(row)
+
+
 def _decode(what: str, rows: Sequence[Row], rules: Protocol) -> Decoded:
     decoded = Decoded()
     for row in tqdm(rows, desc=what, unit="picture", mininterval=1, disable=not rows):
-        try:
-            picture, depth = load_picture(row), load_depth(row)
-        except MissingExtraError:
-            raise
-        except Exception as error:  # what a broken file makes of a decoder is anybody's guess
-            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-            decoded.errors[row["sample_id"]] = f"{kind}{error}"
+        found = attempt(partial(_pair, row), row["sample_id"], decoded.errors)
+        if found is None:
             continue
+        picture, depth = found
         measured = depth[depth > 0]
         decoded.sizes[picture.shape[:2], depth.shape] += 1
         decoded.shares.append((measured.size / depth.size, float(rules.valid(depth).mean())))
