@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import yaml
@@ -15,12 +15,12 @@ from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.datasets.rgbd_folder import RGBDFolder
 from tr2m_plugin.datasets.tables import check_unique
-from tr2m_plugin.errors import InputError, MissingExtraError, TR2MError
+from tr2m_plugin.errors import InputError, TR2MError, reason_of
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, name_protocol, protocol_of
 from tr2m_plugin.files import read_text
+from tr2m_plugin.tools.pairs import SAMPLE, look, refuse_empty, spread
 
 FOLDER = "RGBDFolder"
-Found = TypeVar("Found")
 READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled")
 """Options of readers that change what is read, and so belong to the protocol."""
 
@@ -194,26 +194,6 @@ def result_kind(reader: str | None, count: int, protocol: Protocol, chosen: bool
     return "reproduced" if whole and protocol.published else "fixture"
 
 
-def reason_of(error: Exception) -> str:
-    """Why something failed, in one line; the type of what is not raised on purpose too."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, InputError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
-
-
-def attempt(read: Callable[[], Found], sample: str, failed: dict[str, str]) -> Found | None:
-    """What a function makes of one picture; None where it cannot, and then why in `failed`.
-
-    Whatever goes wrong with one picture is that picture's: what a broken file makes of a decoder is anybody's guess.
-    """
-    try:
-        return read()
-    except MissingExtraError:
-        raise
-    except Exception as error:
-        failed[sample] = reason_of(error)
-        return None
-
-
 def open_datasets(
     entries: Mapping[str, Mapping[str, Any]],
     protocol: str = "release",
@@ -229,7 +209,8 @@ def open_datasets(
         limit: the most images of a dataset, evenly spaced. Default: all.
 
     Raises:
-        InputError: see `index_dataset`; or a dataset has no test split, pictures without depth, or one twice.
+        InputError: see `index_dataset`; or a dataset has no test split, pictures without depth, one twice, or no pixel
+            of some of its depth maps counts.
     """
     reading, rest = changes.get("reader", {}), {name: value for name, value in changes.items() if name != "reader"}
     if not isinstance(reading, Mapping):
@@ -250,7 +231,9 @@ def open_datasets(
         check_unique(rows, name)
         if limit is not None and len(rows) > limit:
             rows = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, limit)]
+        measured = protocol_of(rows[0]).changed(rest)
+        refuse_empty(look(spread(rows, SAMPLE), measured, name, thorough=True), rows[0], measured, name)
         published = None if folder else reader_of(entry["type"]).counts.get("test")
         chosen = any(entry.get(option) for option in CHOOSING)
-        opened.append(Dataset(name, rows, protocol_of(rows[0]).changed(rest), published, chosen))
+        opened.append(Dataset(name, rows, measured, published, chosen))
     return opened

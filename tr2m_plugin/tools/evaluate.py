@@ -18,7 +18,7 @@ from tqdm import tqdm
 from tr2m_plugin import __version__
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.tables import ERRORS, sample_key, write_table
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.evaluation.metrics import METRICS
 from tr2m_plugin.evaluation.results import (
@@ -35,7 +35,7 @@ from tr2m_plugin.evaluation.results import (
 from tr2m_plugin.evaluation.tables import write_tables
 from tr2m_plugin.inference.estimators import Estimator
 from tr2m_plugin.inference.predictions import PredictionWriter, StoredPredictions
-from tr2m_plugin.tools.data import Dataset, attempt
+from tr2m_plugin.tools.data import Dataset
 from tr2m_plugin.tools.predict import Job, Options, Row, predict
 from tr2m_plugin.tools.texts import choose_texts, find_texts
 from tr2m_plugin.visualization.errors import Example, draw_errors

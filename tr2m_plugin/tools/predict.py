@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader
 
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import sample_key
-from tr2m_plugin.errors import InputError, MissingExtraError
+from tr2m_plugin.errors import InputError, MissingExtraError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.inference.estimators import Estimator, Returns, convert
-from tr2m_plugin.tools.data import Dataset, attempt
+from tr2m_plugin.tools.data import Dataset
 from tr2m_plugin.tools.texts import DESCRIPTIONS
 
 Row = dict[str, Any]

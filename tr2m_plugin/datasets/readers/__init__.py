@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from tr2m_plugin.datasets.arrays import read_image, read_stored, to_depth
 from tr2m_plugin.datasets.readers.base import Reader, cut, extras_of, resize
-from tr2m_plugin.errors import InputError, require
+from tr2m_plugin.errors import InputError, MissingExtraError, require
 
 READERS = {
     "nyu": "NYUv2",
@@ -27,6 +28,7 @@ READERS = {
 """Readers by the name of their dataset, each in a module of that name."""
 ORIENTATION, TURNED = 274, (5, 6, 7, 8)
 """An EXIF tag, and its values for pictures that `read_image` turns by 90 degrees."""
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def reader_of(name: str) -> type[Reader]:
@@ -67,6 +69,38 @@ def load_depth(row: Mapping[str, Any]) -> np.ndarray:
         raise InputError(f"{row['depth']} is {height} × {width} and its picture {rows} × {columns}: they must match")
     depth = cut(depth, extras.get("crop"), row["depth"])
     return resize(depth, extras.get("depth_size"), cv2.INTER_NEAREST)
+
+
+def headers_agree(row: Mapping[str, Any]) -> bool:
+    """Whether a row's picture and depth seem whole and of one size, by their headers alone, without decoding them.
+
+    What it cannot tell, such as of entries of a container, agrees; only decoding finds damage inside.
+    """
+    size, depth = _picture_size(row["image"]), row["depth"]
+    if "#" in depth:
+        return True
+    try:
+        if depth.endswith(".npy"):
+            stored = np.load(depth, mmap_mode="r", allow_pickle=False).shape[:2]  # as long as its header says
+        elif depth.endswith(".hdf5"):
+            h5py = require("h5py", "to read HDF5", "data")
+            with h5py.File(depth, "r") as file:
+                stored = next(iter(file.values())).shape[:2]
+        else:
+            stored = _picture_size(depth)
+            if depth.endswith(".png") and not _ends_with(depth, PNG_END):
+                return False
+    except MissingExtraError:
+        raise
+    except Exception:  # what a broken file makes of a decoder is anybody's guess; `load_depth` says what is wrong
+        return False
+    return stored is not None and (size is None or size == stored)
+
+
+def _ends_with(source: str, ending: bytes) -> bool:
+    with open(source, "rb") as file:
+        file.seek(-min(len(ending), file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read() == ending
 
 
 def _picture_size(source: str) -> tuple[int, int] | None:
