@@ -71,9 +71,7 @@ def test_depth_that_cannot_be_read_is_left_out_with_its_reason(tmp_path, folder,
 def test_too_much_depth_that_cannot_be_read_is_refused_and_listed(tmp_path, folder):
     for number in range(3):
         cut(folder, number)
-    with pytest.raises(
-        InputError, match=r"3 of 12 pairs of mine cannot be used, more than max_error_share 0.2; "
-    ):
+    with pytest.raises(InputError, match=r"3 of 12 pairs of mine cannot be used, more than max_error_share 0.2; "):
         run(tmp_path, folder)
     assert len(read_table(tmp_path / "index_errors.parquet", ERRORS)) == 3
     index.stage(Stage("test", {"datasets": [folder], "max_error_share": 0.25}, tmp_path))

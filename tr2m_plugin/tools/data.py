@@ -21,7 +21,7 @@ from tr2m_plugin.files import read_text
 from tr2m_plugin.tools.pairs import SAMPLE, look, refuse_empty, spread
 
 FOLDER = "RGBDFolder"
-READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled")
+READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled", "planar")
 """Options of readers that change what is read, and so belong to the protocol."""
 
 CHOOSING = ("split", "test_list", "split_file", "split_csv")

@@ -13,8 +13,8 @@ from tr2m_plugin.datasets.arrays import read_stored
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import read_text, reading
 
-OTHERS = ("lost+found", "System Volume Information", "$RECYCLE.BIN")
-"""What file systems put beside data, and let nobody read."""
+OTHERS = ("lost+found", "System Volume Information", "$RECYCLE.BIN", "@eaDir", "#recycle", "__MACOSX")
+"""What file systems and archives put beside data."""
 
 
 def find_first(folder: Path, candidates: Sequence[str], what: str, given: str | None = None) -> Path:
@@ -62,7 +62,8 @@ def find_list(folder: Path, names: Sequence[str], given: str | None = None) -> P
 def find_all(folder: Path, pattern: str) -> list[Path]:
     """What is below a folder by a pattern, sorted; nothing where the folder is not there.
 
-    `Path.glob` would pass over folders that it must not read.
+    Names that begin with a dot are passed over, and `OTHERS`: `._0001.png`, `.ipynb_checkpoints`. `Path.glob` would
+    pass over folders that it must not read.
 
     Raises:
         InputError: a folder cannot be read; the message names it.
@@ -71,8 +72,12 @@ def find_all(folder: Path, pattern: str) -> list[Path]:
     with reading(folder):
         for part in pattern.split("/"):
             inside = (path for above in found if above.is_dir() for path in above.iterdir())
-            found = [path for path in inside if fnmatchcase(path.name, part) and path.name not in OTHERS]
+            found = [path for path in inside if fnmatchcase(path.name, part) and not _is_beside(path.name)]
     return sorted(found)
+
+
+def _is_beside(name: str) -> bool:
+    return name.startswith(".") or name in OTHERS
 
 
 def read_fields(path: Path, count: int) -> Iterator[list[str]]:
