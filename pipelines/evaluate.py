@@ -6,7 +6,6 @@ import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,25 @@ import torch
 from tqdm import tqdm
 
 from pipelines.params import Stage, run_stage
+from pipelines.samples import Predictor, Samples
 from pipelines.train import weights_file
 from tr2m_plugin import __version__
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.readers import reader_of
-from tr2m_plugin.datasets.tables import INDEX, read_table, sample_key, write_table
+from tr2m_plugin.datasets.tables import ERRORS, INDEX, read_table, sample_key, write_table
 from tr2m_plugin.device import pick_device
-from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation import Alignment, Protocol, protocol_of
-from tr2m_plugin.evaluation.results import PER_IMAGE, measure, pick_examples, summarize, write_summary, wrong_texts
+from tr2m_plugin.errors import InputError, attempt
+from tr2m_plugin.evaluation import METRICS, Alignment, Protocol, protocol_of
+from tr2m_plugin.evaluation.results import (
+    PER_IMAGE,
+    common_kind,
+    measure,
+    pick_examples,
+    summarize,
+    write_summary,
+    wrong_texts,
+)
 from tr2m_plugin.evaluation.tables import write_tables
 from tr2m_plugin.inference.model_folder import ModelSpec, build_model, describe_model, load_model
 from tr2m_plugin.structures import DepthDataSample
@@ -65,38 +73,21 @@ EXAMPLES = {
 }
 
 
-def open_split(root: Path, split: str, aligned: bool = False) -> Any:
-    """The split's dataset with depth at its own size.
-
-    Args:
-        root: the profile's folder.
-        split: train, val or test.
-        aligned: how pictures are stretched, see `stretch_image`. Default: False.
-    """
-    from tr2m_plugin.registry import DATASETS, scoped
-
-    steps = [
-        {"type": "LoadDepthInputs"},
-        {"type": "ResizeDepthInputs", "depth": False, "aligned": aligned},
-        {"type": "PackDepthInputs"},
-    ]
-    pipeline = [{**step, "type": f"tr2m_plugin.{step['type']}"} for step in steps]
-    dataset = {"type": "TableDataset", "data_root": str(root), "split": split, "pipeline": pipeline, "test_mode": True}
-    return DATASETS.build(scoped(dataset))
-
-
-def fit_baselines(data: Any, limit: int | None = None) -> dict[str, Alignment]:
+def fit_baselines(data: Samples, limit: int | None = None) -> dict[str, Alignment]:
     """The alignment that fits a whole split best, under "", and those of each of its datasets.
 
     Args:
-        data: the split's dataset.
+        data: the split's samples.
         limit: the most pictures that are looked at, evenly spaced. Default: all.
     """
     fits: dict[str, Alignment] = defaultdict(lambda: Alignment("global", "disparity"))
     count = len(data) if limit is None else min(limit, len(data))
     numbers = np.linspace(0, len(data) - 1, count).astype(int).tolist()
     for number in tqdm(numbers, desc="fit baselines", unit="picture", mininterval=1):
-        sample = data[number]["data_samples"]
+        item = data[number]
+        if item is None:
+            continue
+        sample = item["data_samples"]
         relative, truth, protocol = unpack(sample)
         for name in ("", sample.dataset):
             fits[name].add(relative, truth, protocol.valid(truth))
@@ -115,68 +106,48 @@ def unpack(sample: DepthDataSample) -> tuple[np.ndarray, np.ndarray, Protocol]:
     return protocol.at_size_of(sample.relative_depth_map.data[0].numpy(), truth), truth, protocol
 
 
-class Predictor:
-    """Runs a TR2M model on samples of a dataset with any of their sentences.
-
-    Args:
-        model: TR2M.
-        device: torch device.
-        batch_size: pictures at a time, of one dataset each, since sizes differ between datasets.
-        stand_in: embedding of the sentence of rows whose own is None. Default: none.
-    """
-
-    def __init__(
-        self, model: torch.nn.Module, device: str, batch_size: int, stand_in: np.ndarray | None = None
-    ) -> None:
-        self.model, self.device, self.batch_size, self.stand_in = model, device, batch_size, stand_in
-
-    @torch.no_grad()
-    def __call__(self, data: Any, texts: Mapping[int, int | None]) -> Iterator[DepthDataSample]:
-        """Predicted samples, in order.
-
-        Args:
-            data: the dataset.
-            texts: for each row to predict, the row whose first sentence it gets; None takes the stand-in.
-        """
-        for _, group in groupby(texts, key=lambda i: data.get_data_info(i)["dataset"]):
-            numbers = list(group)
-            for start in range(0, len(numbers), self.batch_size):
-                part = numbers[start : start + self.batch_size]
-                items = [data[i] for i in part]
-                for item, number in zip(items, part, strict=True):
-                    item["data_samples"].text_features = self._embedding(data, texts[number])
-                batch = {"inputs": [i["inputs"] for i in items], "data_samples": [i["data_samples"] for i in items]}
-                for sample in self.model.test_step(batch):
-                    yield sample.to("cpu")
-
-    def _embedding(self, data: Any, number: int | None) -> torch.Tensor:
-        vector = self.stand_in if number is None else data.get_data_info(number)["text_features"][0]
-        return torch.from_numpy(np.asarray(vector, np.float32))[None]
+Failed = dict[str, dict[str, str]]
+"""Why pictures could not be measured, by their key, by method; under "" for all of them."""
 
 
-def _measured(method: str, sample: DepthDataSample, depth: np.ndarray) -> dict[str, Any]:
+def _measured(
+    method: str, sample: DepthDataSample, given: np.ndarray, failed: Failed, alignment: Alignment | None = None
+) -> list[dict[str, Any]]:
+    """The row of a method's numbers, (h, w), as they are or aligned with the truth; none where that failed."""
     row = {"dataset": sample.dataset, "sample_id": sample.sample_id}
-    return measure(method, row, depth, sample.gt_depth_map.data[0].numpy(), protocol_of_sample(sample))
+    truth, protocol = sample.gt_depth_map.data[0].numpy(), protocol_of_sample(sample)
+
+    def run() -> dict[str, Any]:
+        depth = protocol.checked(given, truth)
+        if alignment is not None:
+            depth = alignment.apply(depth, truth, protocol.valid(truth))
+        return measure(method, row, depth, truth, protocol)
+
+    found = attempt(run, sample_key(row), failed[method])
+    return [] if found is None else [found]
 
 
 def measure_texts(
-    method: str, predict: Predictor, data: Any, texts: Mapping[int, int | None]
+    method: str, predict: Predictor, data: Samples, texts: Mapping[int, int | None], failed: Failed
 ) -> Iterator[dict[str, Any]]:
     """Rows of a model with chosen sentences, as `Predictor` takes them."""
     for sample in tqdm(predict(data, texts), total=len(texts), desc=method, unit="picture", mininterval=1):
-        yield _measured(method, sample, sample.pred_depth_map.data[0].numpy())
+        yield from _measured(method, sample, sample.pred_depth_map.data[0].numpy(), failed)
 
 
-def evaluate_baselines(data: Any, fits: Mapping[str, Alignment]) -> Iterator[dict[str, Any]]:
+def evaluate_baselines(data: Samples, fits: Mapping[str, Alignment], failed: Failed) -> Iterator[dict[str, Any]]:
     """Rows of the relative model's four alignments."""
     own = {"median": Alignment("median", "disparity"), "linear_fit": Alignment("linear", "disparity")}
     for number in tqdm(range(len(data)), desc="baselines", unit="picture", mininterval=1):
-        sample = data[number]["data_samples"]
-        relative, truth, protocol = unpack(sample)
-        chosen = {**own, "global_fit": fits[""], "domain_fit": fits.get(sample.dataset)}
+        item = data[number]
+        if item is None:
+            continue
+        sample = item["data_samples"]
+        relative, _, _ = unpack(sample)
+        chosen = {**own, "global_fit": fits.get(""), "domain_fit": fits.get(sample.dataset)}
         for method, alignment in chosen.items():
             if alignment is not None:
-                yield _measured(method, sample, alignment.apply(relative, truth, protocol.valid(truth)))
+                yield from _measured(method, sample, relative, failed, alignment)
 
 
 def example_arrays(item: dict[str, Any], sample: DepthDataSample) -> dict[str, np.ndarray]:
@@ -253,8 +224,8 @@ def stage(run: Stage) -> None:
     device = pick_device(run.params.get("device", "auto"))
     model, spec = load_model(run.root / "model", device)
     aligned = bool(spec.relative_depth.get("aligned", False))
-    data = open_split(run.root, "test", aligned)
-    rows = [_facts(data.get_data_info(i)) for i in range(len(data))]
+    data = Samples(run.root, "test", aligned)
+    rows = [_facts(data.info(i)) for i in range(len(data))]
     if any(row["depth"] is None for row in rows):
         raise InputError(
             "the test split has pictures without depth, which nothing can be measured on: see `tr2m predict`"
@@ -263,18 +234,19 @@ def stage(run: Stage) -> None:
     wrong_text = run.params.get("wrong_text")
     stand_in = text_embedding(spec, wrong_text, device) if wrong_text else None
     predict = Predictor(model, device, run.params.get("batch_size", 32), stand_in)
-    results = []
+    results: list[dict[str, Any]] = []
+    failed: Failed = {"": data.failed, **{method: {} for method in METHODS}}
     for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in is not None).items():
-        results += measure_texts(method, predict, data, texts)
+        results += measure_texts(method, predict, data, texts, failed)
     fitted_on = run.params.get("fit_on", "train")
     if not any(row["split"] == fitted_on for row in read_table(run.root / "index.parquet", INDEX)):
         fitted_on = "test"  # nothing to train on: the evaluated pictures themselves
-    fitted = data if fitted_on == "test" else open_split(run.root, fitted_on, aligned)
+    fitted = data if fitted_on == "test" else Samples(run.root, fitted_on, aligned)
     before = starting_model(spec, device)
     if before is not None:
         start = Predictor(before, device, predict.batch_size)
-        results += measure_texts("before", start, data, {i: i for i in range(len(rows))})
-    results += evaluate_baselines(data, fit_baselines(fitted, run.params.get("fit_limit")))
+        results += measure_texts("before", start, data, {i: i for i in range(len(rows))}, failed)
+    results += evaluate_baselines(data, fit_baselines(fitted, run.params.get("fit_limit")), failed)
 
     folder = run.root / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
@@ -283,10 +255,50 @@ def stage(run: Stage) -> None:
     kind = run.params.get("kind", "fixture")
     methods = describe_methods(model, spec, kind, fitted_on, before)
     counts = Counter(row["dataset"] for row in rows)
-    report = summarize(results, methods, {row["dataset"]: _dataset_facts(row, counts, kind) for row in rows})
+    facts = {row["dataset"]: _dataset_facts(row, counts, kind) for row in rows}
+    report = summarize(results, methods, facts)
+    _count_failures(report, methods, facts, failed)
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write_summary(folder / "summary.csv", report)
     write_tables(folder, report)
+    _report_failures(folder, failed, len(rows), run.params.get("max_error_share", 0.2))
+
+
+def _count_failures(
+    report: dict[str, dict[str, Any]],
+    methods: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Mapping[str, Any]],
+    failed: Failed,
+) -> None:
+    """Says of every result how many pictures failed; it is then of a part of its dataset."""
+    for method in methods:
+        lost = Counter(key.partition("/")[0] for key in {**failed[""], **failed[method]})
+        for name, count in lost.items():
+            entry = report.setdefault(method, dict(methods[method]))
+            none = {**dict.fromkeys(METRICS), "images": 0, "empty": 0, **facts[name]}
+            entry[name] = {**none, **entry.get(name, {}), "failed": count, "kind": "fixture"}
+            entry["kind"] = common_kind([entry["kind"], "fixture"])
+
+
+def _report_failures(folder: Path, failed: Failed, count: int, most: float) -> None:
+    """Writes and prints what failed.
+
+    Raises:
+        InputError: of more pictures than `most` of them something failed.
+    """
+    rows = [
+        {"dataset": key.partition("/")[0], "sample_id": key.partition("/")[2], "reason": reason, "method": method}
+        for method, reasons in failed.items()
+        for key, reason in reasons.items()
+    ]
+    if not rows:
+        return
+    write_table(folder / "errors.parquet", {**ERRORS, "method": "string"}, rows)
+    keys = {key: reason for reasons in failed.values() for key, reason in reasons.items()}
+    for key, reason in list(keys.items())[:5]:
+        print(f"evaluate: {key}: {reason}", file=sys.stderr)
+    if len(keys) > most * count:
+        raise InputError(f"{len(keys)} of {count} pictures failed; {folder / 'errors.parquet'} says why")
 
 
 def _refuse_mirrors(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -313,8 +325,8 @@ def _dataset_facts(row: Mapping[str, Any], counts: Mapping[str, int], kind: str)
     return facts
 
 
-def _write_examples(folder: Path, chosen: Mapping[str, Mapping[str, Any]], data: Any, predict: Predictor) -> None:
-    numbers = {sample_key(data.get_data_info(i)): i for i in range(len(data))}
+def _write_examples(folder: Path, chosen: Mapping[str, Mapping[str, Any]], data: Samples, predict: Predictor) -> None:
+    numbers = {sample_key(data.info(i)): i for i in range(len(data))}
     picked = [{**row, "rank": rank} for ranks in chosen.values() for rank, row in ranks.items()]
     arrays, table = {}, []
     for example in picked:

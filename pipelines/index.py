@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.readers import READERS
-from tr2m_plugin.datasets.tables import INDEX, check_unique, read_table, write_table
+from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table, resolve, sample_key, write_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.evaluation import protocol_of
 from tr2m_plugin.tools.data import index_dataset
+from tr2m_plugin.tools.pairs import look, refuse_empty
+
+SHOWN = 5
+"""The most pictures left out that are named."""
 
 
 def index_mini_world(profile: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
@@ -33,19 +41,47 @@ def index_entry(entry: dict[str, Any], profile: Path, protocol: str) -> list[dic
         raise InputError(f"index.datasets: {error}") from error
 
 
+def look_at(rows: Sequence[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
+    """The pairs of a dataset that cannot be used, with the reason, as `ERRORS`; says what its depth is like.
+
+    Raises:
+        InputError: no pixel of its depth counts.
+    """
+    name = rows[0]["dataset"]
+    if all(row["depth"] is None for row in rows):
+        return []
+    protocol = protocol_of(rows[0])
+    found = look([resolve(row, root) for row in rows], protocol, name)
+    errors = [{"dataset": name, "sample_id": sample, "reason": reason} for sample, reason in found.failed.items()]
+    for error in errors[:SHOWN]:
+        print(f"index: {name}/{error['sample_id']} is left out: {error['reason']}", file=sys.stderr)
+    refuse_empty(found, rows[0], protocol, name)
+    print(f"index: {name}: {found.summary}")
+    return errors
+
+
 def stage(run: Stage) -> None:
-    """Reads every dataset listed in the parameters."""
+    """Reads every dataset listed in the parameters, and looks at their depth."""
     entries = run.params.get("datasets") or []
     protocol = run.params.get("protocol", "release")
     rows = [row for entry in entries for row in index_entry(dict(entry), run.root, protocol)]
     if not rows:
         raise InputError("index.datasets lists no dataset with pictures: give one a root")
     check_unique(rows, "the index")
+    names = dict.fromkeys(row["dataset"] for row in rows)
+    errors = {name: look_at([row for row in rows if row["dataset"] == name], run.root) for name in names}
+    write_table(run.root / "index_errors.parquet", ERRORS, (error for found in errors.values() for error in found))
+    bad = {sample_key(error) for found in errors.values() for error in found}
+    all_of, most = Counter(row["dataset"] for row in rows), run.params.get("max_error_share", 0.2)
+    for name, found in errors.items():
+        if len(found) > most * all_of[name]:
+            raise InputError(
+                f"{len(found)} of {all_of[name]} pairs of {name} cannot be used, more than max_error_share {most:g}; "
+                f"{run.root / 'index_errors.parquet'} says why, such as {found[0]['reason']}"
+            )
+    rows = [row for row in rows if sample_key(row) not in bad]
     write_table(run.root / "index.parquet", INDEX, rows)
-    counts: dict[str, int] = {}
-    for row in rows:
-        name = f"{row['dataset']}/{row['split']}"
-        counts[name] = counts.get(name, 0) + 1
+    counts = Counter(f"{row['dataset']}/{row['split']}" for row in rows)
     print(f"index: {len(rows)} pictures ({', '.join(f'{k} {v}' for k, v in counts.items())})")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.errors import InputError, TR2MError
 from tr2m_plugin.files import read_text, sweep
 
@@ -53,7 +54,7 @@ def load_stage(profile: str | None, name: str, path: Path = PARAMS, item: str = 
     if not path.is_file():
         raise InputError(f"{path} does not exist: run the pipeline from the repository's root")
     try:
-        content = yaml.safe_load(read_text(path))
+        content = parse_yaml(read_text(path))
     except yaml.YAMLError as error:
         raise InputError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
     profiles = _section(content, "profiles", path)

@@ -142,9 +142,13 @@ def _number(text: str) -> int:
 
 
 def _factor(text: str) -> float:
-    if not (text.replace(".", "", 1).replace("e-", "", 1).isdigit() and float(text) > 0):
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return float(text)
+    return factor
 
 
 def _print(metrics: Mapping[str, Any]) -> None:

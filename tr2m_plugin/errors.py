@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 
 class TR2MError(Exception):
@@ -41,3 +45,23 @@ def require(module: str, purpose: str, extra: str) -> ModuleType:
         raise MissingExtraError(
             f"{module} is not installed; it is needed {purpose}: pip install 'tr2m_plugin[{extra}]'"
         ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, in one line; the type of what is not raised on purpose too."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, InputError) and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def attempt(read: Callable[[], Found], sample: str, failed: dict[str, str]) -> Found | None:
+    """What a function makes of one picture; None where it cannot, and then why in `failed`.
+
+    Whatever goes wrong with one picture is that picture's: what a broken file makes of a decoder is anybody's guess.
+    """
+    try:
+        return read()
+    except MissingExtraError:
+        raise
+    except Exception as error:
+        failed[sample] = reason_of(error)
+        return None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 CLUTTER = (
     "@eaDir",
+    "#recycle",
     "__MACOSX",
     "Thumbs.db",
     "desktop.ini",

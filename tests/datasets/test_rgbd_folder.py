@@ -89,7 +89,7 @@ def test_errors_say_what_is_wrong(tmp_path):
 
 def test_depth_of_another_size_is_refused(tmp_path):
     fill(tmp_path, ["a"], size=(3, 4))
-    with pytest.raises(InputError, match="is 3 × 4 but its picture is 6 × 8"):
+    with pytest.raises(InputError, match=r"a_depth.png is 3 × 4 and its picture 6 × 8"):
         RGBDFolder(str(tmp_path), **WHOLE).index()
 
 

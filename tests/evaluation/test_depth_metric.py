@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 
 from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol
@@ -46,6 +47,20 @@ def test_ten_numbers_are_kept_per_image():
     metric.process(None, [made.to_dict()])
     ((dataset, name, numbers),) = metric.results
     assert (dataset, name, len(numbers)) == ("a", "a0", 10)
+
+
+def test_predictions_that_are_not_finite_are_warned_of(monkeypatch):
+    warned = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), "warning", warned.append)
+    (good, numbers), (bad, _) = sample("a", 0), sample("a", 1)
+    bad.pred_depth_map.data[:] = float("nan")
+    metric = DepthMetric(metrics=["abs_rel"])
+    metric.process(None, [good.to_dict(), bad.to_dict()])
+    report = metric.evaluate(2)
+    assert (report["a/images"], np.isfinite(report["abs_rel"])) == (2, True)
+    assert report["abs_rel"] != pytest.approx(numbers["abs_rel"]), "it stays in the mean"
+    (line,) = warned
+    assert line.startswith("1 predictions count as clamped, the first a/a1: none of the ")
 
 
 def test_the_rows_protocol_measures():

@@ -1,12 +1,16 @@
 """Protocols against hand-written loops on a fixed random prediction."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
+import tr2m_plugin
+from pipelines.mini_world.domains import DOMAINS
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol, protocol_of, resize_prediction
@@ -19,6 +23,21 @@ def test_range_is_strict_and_predictions_are_clamped():
     compared, expected = Protocol((0.5, 10.0)).compare(pred, truth)
     np.testing.assert_array_equal(expected, [1.0, 5.0])
     np.testing.assert_array_equal(compared, [0.5, 10.0])
+
+
+def test_predictions_must_be_finite_where_the_truth_counts():
+    truth = np.array([[0.0, 2.0, 3.0], [4.0, 0.1, 5.0]], np.float32)
+    protocol, pred = Protocol((0.5, 10.0)), np.ones((2, 3), np.float32)
+    protocol.checked(pred, truth)
+    pred[0, 0], pred[1, 1] = np.nan, np.inf  # nothing there counts
+    protocol.checked(pred, truth)
+    pred[0, 2], pred[1, 2] = np.nan, np.inf
+    with pytest.raises(InputError, match="2 of the 4 predicted numbers that count are not finite"):
+        protocol.checked(pred, truth)
+    with pytest.raises(InputError, match="none of the 4 predicted numbers that count is finite"):
+        protocol.checked(np.full((1, 2), np.nan), truth)
+    with pytest.raises(InputError, match=r"a prediction has the shape \(2, 3, 1\), not height and width"):
+        protocol.checked(pred[..., None], truth)
 
 
 def test_clamp_can_differ_from_the_range():
@@ -96,6 +115,38 @@ def test_hashes_tell_protocols_apart():
     assert nyu.changed({"flip_average": True}).input_hash != nyu.input_hash
     with pytest.raises(InputError, match="no option moon"):
         nyu.changed({"moon": 1})
+
+
+def test_whole_numbers_hash_as_one_kind():
+    row = {"dataset": "mine", "protocol": None, "unit": "m", "depth_scale": 1, "depth_min": 0.3, "depth_max": 10}
+    stored = {**row, "depth_scale": 1.0, "depth_max": 10.0, "extras": '{"invalid": [65535.0], "crop": [0, 4, 0, 8]}'}
+    given = {**row, "extras": '{"invalid": [65535], "crop": [0, 4, 0, 8]}'}
+    assert protocol_of(given).hash == protocol_of(stored).hash
+    assert protocol_of(given).input_hash == protocol_of(stored).input_hash
+    assert protocol_of({**given, "depth_max": 10.5}).hash != protocol_of(given).hash
+    assert Protocol((1, 2), flip_average=True).hash != Protocol((1, 2)).hash
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "expected"),
+    [
+        ("release", "nyu", "8997d47e06bf"),
+        ("release", "sun_rgbd", "b6b3eb21e31d"),
+        ("release", "diode", "bb6afbe8eb60"),
+        ("zoedepth", "ibims", "094f197c7ea2"),
+        ("zoedepth", "c3vd", "da9305b9b4c3"),
+    ],
+)
+def test_published_hashes_stay(name, dataset, expected):
+    assert load_protocol(name, dataset).hash == expected
+
+
+def test_the_packaged_models_numbers_are_of_the_worlds_protocols():
+    measured = json.loads((Path(tr2m_plugin.__file__).parent / "weights/tr2m_mini/metrics.json").read_text())["tr2m"]
+    for name, domain in DOMAINS.items():
+        near, far = domain.depth_range
+        row = {"dataset": name, "unit": domain.unit, "depth_scale": 1.0, "depth_min": near, "depth_max": far}
+        assert measured[name]["protocol_hash"] == protocol_of(row).hash
 
 
 def test_a_rows_protocol_is_its_own_or_its_range():

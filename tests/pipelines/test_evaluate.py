@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from pipelines import evaluate, report
-from pipelines.evaluate import METHODS, choose_texts
+from pipelines.evaluate import METHODS, _measured, _report_failures, choose_texts
 from pipelines.params import Stage
-from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
+from pipelines.samples import Samples
+from tr2m_plugin.datasets.tables import ERRORS, INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import METRICS
 from tr2m_plugin.evaluation.results import PER_IMAGE
 from tr2m_plugin.weights import resolve_pretrained
 
+BAD = [("rooms", "train"), ("rooms", "test")]
+"""Of whose pictures the first gets depth that cannot be read."""
 PARAMS = {"batch_size": 4, "device": "cpu", "kind": "fixture", "seed": 0}
 
 
@@ -113,6 +116,46 @@ def test_a_protocol_with_mirror_images_is_refused(trained, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="of rooms averages with the mirror image"):
         evaluate.stage(Stage("test", PARAMS, root))
+
+
+def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, tmp_path, monkeypatch, capsys):
+    before = read_table(trained / "evaluation" / "per_image.parquet", PER_IMAGE)
+    root = shutil.copytree(trained, tmp_path / "copy")
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    rows = read_table(root / "index.parquet", INDEX)
+    bad = [next(r["sample_id"] for r in rows if (r["dataset"], r["split"]) == of) for of in BAD]
+    rows = [{**r, "depth": str(tmp_path / "cut.png")} if r["sample_id"] in bad else r for r in rows]
+    write_table(root / "index.parquet", INDEX, rows)
+    monkeypatch.chdir(tmp_path)
+    evaluate.stage(Stage("test", PARAMS, root))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    for method in ("tr2m", "median"):
+        assert (metrics[method]["rooms"]["images"], metrics[method]["rooms"]["failed"]) == (3, 1)
+        assert (metrics[method]["colons"]["images"], metrics[method]["colons"].get("failed")) == (3, None)
+    after = read_table(root / "evaluation" / "per_image.parquet", PER_IMAGE)
+    for method in ("median", "linear_fit"):
+        kept = [r for r in before if r["method"] == method and r["sample_id"] not in bad]
+        assert [r for r in after if r["method"] == method] == kept, "the others' numbers are what they were"
+    (error,) = read_table(root / "evaluation" / "errors.parquet", ERRORS)
+    assert (error["dataset"], error["sample_id"]) == ("rooms", bad[1])
+    assert "cut.png is not a depth map" in error["reason"]
+    assert f"evaluate: rooms/{bad[1]}: " in capsys.readouterr().err
+    assert ", 1 failed" in (root / "evaluation" / "dataset_rooms.md").read_text()
+    with pytest.raises(InputError, match=r"1 of 11 pictures failed; .*errors.parquet says why"):
+        _report_failures(root / "evaluation", {"": {f"rooms/{bad[1]}": "why"}, "tr2m": {}}, 11, 0.05)
+
+
+def test_a_prediction_that_is_not_finite_is_its_methods_failure(world):
+    sample = Samples(world, "test")[0]["data_samples"]
+    failed = {"tr2m": {}, "median": {}}
+    depth = np.full(sample.relative_depth_map.shape, 2.0, np.float32)
+    assert len(_measured("tr2m", sample, depth, failed)) == 1
+    depth[:] = np.nan
+    assert _measured("tr2m", sample, depth, failed) == []
+    ((key, reason),) = failed["tr2m"].items()
+    assert key == f"{sample.dataset}/{sample.sample_id}"
+    assert reason.endswith("predicted numbers that count is finite")
+    assert not failed["median"]
 
 
 def test_pictures_without_depth_are_refused(trained, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """`tr2m evaluate` as its users call it, on a folder of one's own and on small trees of published datasets."""
 
+import argparse
 import json
 import shutil
 
@@ -13,6 +14,7 @@ import tree_sun_rgbd
 import yaml
 
 from tr2m_plugin.cli import main
+from tr2m_plugin.cli_evaluation import _factor
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, read_table, write_table
@@ -131,6 +133,48 @@ def test_predictions_of_another_program(mine, tmp_path, capsys):
     found = metrics_of(tmp_path / "out")["AdaBins"]["mine"]
     assert (found["images"], found["failed"]) == (4, 1), "a failure is counted, and the others are measured"
     assert read_table(tmp_path / "out" / "errors.parquet", ERRORS)[0]["sample_id"] == "4"
+
+
+def test_predictions_that_are_not_finite_are_failures(mine, tmp_path):
+    folder = tmp_path / "other"
+    write_files(folder, mine, 1.1)
+    for number, part in ((0, (slice(None), slice(None))), (1, (slice(0, 2), slice(0, 3)))):
+        values = np.load(folder / f"{number}.npy")
+        values[part] = np.nan if number == 0 else np.inf
+        np.save(folder / f"{number}.npy", values)
+    arguments = ["--predictions", folder, "--roots", mine / "roots.yaml", "--no-pictures", "--out", tmp_path / "out"]
+    assert run(*arguments, "--returns", "depth", "--unit", "mm", "--alignment", "global_depth") == 2
+    for entry in metrics_of(tmp_path / "out").values():
+        assert (entry["mine"]["images"], entry["mine"]["failed"], entry["mine"]["empty"]) == (3, 2, 1)
+        assert entry["mine"]["abs_rel"] == pytest.approx(0.0 if entry["alignment"] else 0.1, abs=1e-3)
+    reasons = {row["sample_id"]: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", ERRORS)}
+    assert reasons["0"] == "none of the 4800 predicted numbers that count is finite"
+    assert reasons["1"].startswith("6 of the 4800 predicted numbers that count are not finite")
+
+
+def test_truth_that_cannot_be_read_first_of_all_and_a_wrong_scale(mine, tmp_path, capsys):
+    folder = shutil.copytree(mine, tmp_path / "mine")
+    whole = (folder / "0_depth.png").read_bytes()
+    (folder / "0_depth.png").write_bytes(whole[:80])
+    roots = tmp_path / "roots.yaml"
+    roots.write_text(f"mine: {json.dumps({**MINE, 'root': str(folder)})}".replace("0.001", "1e-3"))
+    write_files(tmp_path / "other", mine, 1.1)
+    arguments = ["--predictions", tmp_path / "other", "--roots", roots, "--returns", "depth", "--unit", "mm"]
+    assert run(*arguments, "--no-pictures", "--out", tmp_path / "out") == 2
+    found = metrics_of(tmp_path / "out")["other"]["mine"]
+    assert (found["images"], found["failed"], found["abs_rel"]) == (4, 1, pytest.approx(0.1, abs=1e-3))
+    assert "0_depth.png is not a depth map" in capsys.readouterr().err
+    roots.write_text(yaml.safe_dump({"mine": {**MINE, "root": str(folder), "depth_scale": 1}}))
+    assert run(*arguments, "--out", tmp_path / "none") == 2
+    assert "did you mean depth_scale 0.001, which makes it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("scale", "factor"), [("1E-3", 0.001), ("1e-3", 0.001), (".001", 0.001), ("5", 5.0)])
+def test_factors_are_numbers_as_python_writes_them(scale, factor):
+    assert _factor(scale) == factor
+    for wrong in ("0", "-1", "nan", "inf", "1mm"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a number above 0"):
+            _factor(wrong)
 
 
 @pytest.fixture(scope="module")

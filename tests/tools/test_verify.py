@@ -156,9 +156,25 @@ def test_sizes_that_differ_and_pictures_without_a_pixel_that_counts(tmp_path, tw
     cv2.imwrite(str(first), np.zeros((240, 320, 3), np.uint8))
     cv2.imwrite(str(second).replace("/image/", "/ground_truth/"), np.zeros((480, 640), np.uint16))
     report = verify_dataset("void", str(tmp_path))
-    (fault,) = lines_with(report, "fault: ")
-    assert fault.endswith("is 480 × 640 and its picture 240 × 320: they must match")
-    assert lines_with(report, "test: 0.0% of the pixels have depth")[0].endswith("without such a pixel: 1")
+    unlike, nothing, empty = lines_with(report, "fault: ")
+    assert unlike.endswith("is 480 × 640 and its picture 240 × 320: they must match")
+    assert nothing.startswith("fault: test: 0.0% of the pixels have depth")
+    assert nothing.endswith("without such a pixel: 1")
+    assert empty.endswith("image/1552625296.8328: its depth holds no measurement")
+
+
+def test_depth_outside_the_range_and_a_few_that_are_empty(tmp_path, two):
+    two("void")
+    stored = tree_void.make(tmp_path, train=0, test=2)
+    (tmp_path / "void_1500/train_image.txt").unlink()
+    truths = sorted((tmp_path / "void_1500/data/desktop2/ground_truth").iterdir())
+    cv2.imwrite(str(truths[0]), np.zeros((480, 640), np.uint16))
+    (fault,) = lines_with(verify_dataset("void", str(tmp_path)), "fault: ")
+    assert fault.endswith("1552625295.7828: its depth holds no measurement")
+    for path, numbers in zip(truths, stored.values(), strict=True):
+        cv2.imwrite(str(path), np.maximum(numbers, 1) + np.uint16(6 * 256))  # beyond the protocol's 5 m
+    (fault,) = lines_with(verify_dataset("void", str(tmp_path)), "fault: ")
+    assert "0.0% are in the protocol's range and window; pictures without such a pixel: 2" in fault
 
 
 def test_videos_that_are_short_are_named(tmp_path, monkeypatch):

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.checks import are_numbers
-from tr2m_plugin.datasets.arrays import read_depth, read_image
-from tr2m_plugin.datasets.pictures import warn_once
+from tr2m_plugin.datasets.pictures import IMAGE_SUFFIXES, warn_once
+from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.base import check_crop
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.files import read_lines, reading
 from tr2m_plugin.folders import count_reasons, is_utf8, walk
 
 UNITS = ("m", "mm")
+ANY = ".*"
+"""At a pattern's end: any extension of a picture, or of depth."""
+TRIED = 10
+"""Pairs that are read in search of a good one."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class RGBDFolder:
     """Pictures and depth maps under one folder, paired by name.
 
     Both are named by a pattern with one `*`, which stands for the sample id, folders included: "*_rgb.jpg" and
-    "*_depth.png", or "rgb/*.jpg" and "depth/*.png". Without depth the pictures can be predicted, not evaluated.
+    "*_depth.png", or "rgb/*.jpg" and "depth/*.png". Several kinds of file go as "*_rgb.{jpg,png}", or as "*_rgb.*" for
+    all that can be read. Without depth the pictures can be predicted, not evaluated.
 
     Args:
         root: the folder.
@@ -42,7 +49,7 @@ class RGBDFolder:
         splits: share of the pictures in each split, drawn by a hash of the sample id. Default: all in test.
         split_files: text files with a sample id per line, by split, relative to the root; pictures in none of them are
             left out. Default: none, the shares decide.
-        assign: split of single sample ids, which overrides both.
+        assign: split of single sample ids, which overrides both; numbers are taken as they are written, 17 as "17".
         mask: pattern of pictures that are not zero where depth is valid. Default: none.
         invalid: stored numbers that mean no measurement besides 0, such as 65535 for a clipped range. Default: none.
         crop: window of picture and depth that is read: top, bottom, left and right in pixels, or `kb`. Default: all.
@@ -69,7 +76,7 @@ class RGBDFolder:
             if not Path(self.root).expanduser().is_dir():
                 raise InputError(f"{self.root} is not a folder")
         for pattern in filter(None, (self.image, self.depth, self.mask)):
-            if pattern.count("*") != 1:
+            if pattern.removesuffix(ANY).count("*") != 1 and pattern.count("*") != 1:
                 raise InputError(f"RGBDFolder {self.root}: the pattern {pattern!r} must have one *, for the sample id")
         self._check_options()
         if self.depth is None:
@@ -105,7 +112,8 @@ class RGBDFolder:
             ),
             "assign": (
                 isinstance(self.assign, Mapping)
-                and all(isinstance(ids, Sequence) and not isinstance(ids, str) for ids in self.assign.values()),
+                and all(isinstance(ids, Sequence) and not isinstance(ids, str) for ids in self.assign.values())
+                and not any(isinstance(one, bool) or one is None for ids in self.assign.values() for one in ids),
                 "lists of sample ids by split",
             ),
             "invalid": (are_numbers(self.invalid), "a list of numbers"),
@@ -119,14 +127,15 @@ class RGBDFolder:
         """One row per picture, as `tables.INDEX`, sorted by sample id.
 
         Raises:
-            InputError: there is no picture; a picture has no depth, or depth has no picture; the sizes of the first
-                pair differ; an assigned id does not exist; a folder or a file of sample ids cannot be read.
+            InputError: there is no picture; a picture has no depth, or depth has no picture; none of the first ten
+                pairs can be read and has one size; two files have one sample id; an assigned id does not exist; a
+                folder or a file of sample ids cannot be read.
         """
         root = Path(self.root).expanduser().resolve()
-        depths = {} if self.depth is None else self._files(root, self.depth)
-        masks = {} if self.mask is None else self._files(root, self.mask)
-        taken = {*depths.values(), *masks.values()}
-        images = {sample: path for sample, path in self._files(root, self.image).items() if path not in taken}
+        numbers = (*IMAGE_SUFFIXES, ".npy")
+        depths = {} if self.depth is None else self._files(root, self.depth, numbers)
+        masks = {} if self.mask is None else self._files(root, self.mask, numbers)
+        images = self._files(root, self.image, IMAGE_SUFFIXES, {*depths.values(), *masks.values()})
         if not images:
             raise InputError(f"{root} holds no file named {self.image}")
         if self.depth is not None:
@@ -135,14 +144,15 @@ class RGBDFolder:
             self._check_masks(images, masks)
         listed = {split: self._listed(root, file) for split, file in self.split_files.items()}
         assigned = {
-            sample: split for source in (listed, self.assign) for split, samples in source.items() for sample in samples
+            str(sample): split
+            for source in (listed, self.assign)
+            for split, samples in source.items()
+            for sample in samples
         }
-        unknown = sorted(set(assigned) - set(images))
-        if unknown:
-            raise InputError(f"{root} holds no {self.image.replace('*', unknown[0])}, which is assigned to a split")
+        self._check_assigned(root, assigned, images)
         low, high = self.depth_range or (None, None)
         fx, fy, cx, cy = self.intrinsics or (None,) * 4
-        return [
+        rows = [
             {
                 "dataset": self.name or root.name,
                 "sample_id": sample,
@@ -165,6 +175,16 @@ class RGBDFolder:
             for sample, image in sorted(images.items())
             if sample in assigned or not listed
         ]
+        if self.depth is not None:
+            _find_good(rows)
+        return rows
+
+    def _check_assigned(self, root: Path, assigned: Mapping[str, str], images: Mapping[str, Path]) -> None:
+        unknown = sorted(set(assigned) - set(images))
+        if unknown:
+            near = next((sample for sample in images if sample.lstrip("0") == unknown[0].lstrip("0")), None)
+            hint = "" if near is None else f"; {near} is there: write it in quotes, '{near}'"
+            raise InputError(f"{root} holds no {_named(self.image, unknown[0])}, which is assigned to a split{hint}")
 
     def _extras(self, mask: Path | None) -> str | None:
         known = {"mask": None if mask is None else str(mask), "invalid": list(self.invalid), "crop": self.crop}
@@ -177,44 +197,36 @@ class RGBDFolder:
     def _check_masks(self, images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
         alone = sorted(set(images) - set(masks))
         if alone and self.mask is not None:
-            raise InputError(f"{images[alone[0]]} has no mask {self.mask.replace('*', alone[0])} to go with it")
+            raise InputError(f"{images[alone[0]]} has no mask {_named(self.mask, alone[0])} to go with it")
 
     @staticmethod
-    def _files(root: Path, pattern: str) -> dict[str, Path]:
-        before, after = pattern.split("*")
-        names: dict[str, Path] = {}
+    def _files(root: Path, pattern: str, endings: Sequence[str], without: Collection[Path] = ()) -> dict[str, Path]:
+        wanted = _expression(pattern, endings)
         reasons: Counter[str] = Counter()
+        found: dict[str, Path] = {}
         with reading(root):
             for path, reason in walk(root, on_error=_raise):
                 name = path.relative_to(root).as_posix()
                 reason = reason or (None if is_utf8(name) else "whose names are not UTF-8: rename them")
-                if reason is None:
-                    names[name] = path
-                else:
+                if reason is not None:
                     reasons[reason] += 1
+                    continue
+                match = wanted.fullmatch(name) if path not in without else None
+                if match and found.setdefault(match["sample"], path) != path:
+                    first = found[match["sample"]]
+                    raise InputError(f"{first} and {path} are both {match['sample']}: keep one of them")
         if reasons:
             warn_once(f"{root}: left out: {count_reasons(reasons)}")
-        return {
-            name[len(before) : len(name) - len(after)]: path
-            for name, path in names.items()
-            if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
-        }
+        return found
 
     def _check_pairs(self, images: Mapping[str, Path], depths: Mapping[str, Path]) -> None:
         for have, lack, pattern in ((images, depths, self.depth), (depths, images, self.image)):
             alone = sorted(set(have) - set(lack))
             if alone and pattern is not None:
                 raise InputError(
-                    f"{have[alone[0]]} has no {pattern.replace('*', alone[0])} to go with it "
+                    f"{have[alone[0]]} has no {_named(pattern, alone[0])} to go with it "
                     f"({len(alone)} of {len(have)} files are unpaired)"
                 )
-        sample = min(images)
-        size = read_image(str(images[sample]), one_channel=True).shape[:2]
-        other = read_depth(str(depths[sample]), image=str(images[sample])).shape
-        if size != other:
-            raise InputError(
-                f"{depths[sample]} is {other[0]} × {other[1]} but its picture is {size[0]} × {size[1]}: they must match"
-            )
 
     def _split(self, sample: str) -> str:
         draw = int(hashlib.sha256(sample.encode()).hexdigest()[:8], 16) / 2**32 * sum(self.splits.values())
@@ -223,6 +235,33 @@ class RGBDFolder:
             if draw < 0:
                 return split
         return next(iter(self.splits))
+
+
+def _expression(pattern: str, endings: Sequence[str]) -> re.Pattern[str]:
+    """What a pattern means, with the group `sample`; `.*` at its end are those endings, in small letters or large."""
+    stem = pattern.removesuffix(ANY)
+    opened = stem.count("*") == 1 and stem != pattern
+    ending = f"(?i:{'|'.join(map(re.escape, endings))})" if opened else ""
+    parts = re.split(r"(\*|\{[^{}]*\})", stem if opened else pattern)
+    known = {"*": "(?P<sample>.+)"}
+    choices = {part: f"(?:{'|'.join(map(re.escape, part[1:-1].split(',')))})" for part in parts if part[:1] == "{"}
+    return re.compile("".join({**known, **choices}.get(part) or re.escape(part) for part in parts) + ending)
+
+
+def _named(pattern: str, sample: str) -> str:
+    return pattern.replace("*", sample, 1)
+
+
+def _find_good(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raises the first error of the first few pairs, unless one of them is good."""
+    failed: dict[str, str] = {}
+    for row in rows[:TRIED]:
+        sample = row["sample_id"]
+        pair = [attempt(partial(load, row), sample, failed) for load in (load_picture, load_depth)]
+        if not any(part is None for part in pair):
+            return
+    if failed:
+        raise InputError(next(iter(failed.values())))
 
 
 def _raise(error: OSError) -> None:

@@ -11,6 +11,7 @@ from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.metrics import METRICS, depth_metrics
 from tr2m_plugin.evaluation.protocols import protocol_of
 from tr2m_plugin.registry import METRICS as REGISTRY
@@ -24,7 +25,9 @@ class DepthMetric(BaseMetric):
     mirror image is up to the model. Ten numbers are kept
     per image: the nine of `METRICS` and how many of its pixels counted. Results are named `{dataset}/{metric}`, and
     `{metric}` for the mean over datasets; `{dataset}/images` were measured, of which `{dataset}/empty` had no valid
-    pixel and are left out of the means. In distributed evaluation an image counts once, whichever processes saw it.
+    pixel and are left out of the means. Predictions that are not finite where the truth counts are warned of and stay
+    in the means, clamped, so that the best checkpoint is none that fails. In distributed evaluation an image counts
+    once, whichever processes saw it.
 
     Args:
         metrics: names to report. Default: all of `METRICS`.
@@ -37,13 +40,19 @@ class DepthMetric(BaseMetric):
         if unknown:
             raise ValueError(f"unknown metrics {sorted(unknown)}; there are {', '.join(METRICS)}")
         self.metrics = tuple(metrics)
+        self._failed: list[str] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Measures a batch of samples with `gt_depth_map` and `pred_depth_map`."""
         for sample in data_samples:
             truth = sample["gt_depth_map"]["data"][0].cpu().numpy()
             pred = sample["pred_depth_map"]["data"][0].float().cpu().numpy()
-            compared = protocol_of(sample).compare(pred, truth)
+            protocol = protocol_of(sample)
+            try:
+                protocol.checked(pred, truth)
+            except InputError as error:
+                self._failed.append(f"{sample['dataset']}/{sample['sample_id']}: {error}")
+            compared = protocol.compare(pred, truth)
             numbers = [*depth_metrics(*compared).values(), float(len(compared[1]))]
             self.results.append((sample["dataset"], sample["sample_id"], numbers))
 
@@ -56,6 +65,10 @@ class DepthMetric(BaseMetric):
         Args:
             size: of the dataset; not needed.
         """
+        if self._failed:
+            found = f"{len(self._failed)} predictions count as clamped, the first {self._failed[0]}"
+            MMLogger.get_current_instance().warning(found)
+            self._failed.clear()
         gathered = all_gather_object(self.results)
         report = self.compute_metrics([result for results in gathered for result in results])
         self.results.clear()

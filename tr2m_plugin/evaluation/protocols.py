@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 import yaml
 
-from tr2m_plugin.checks import are_numbers, is_window
+from tr2m_plugin.checks import are_numbers, is_window, parse_yaml
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import read_text
 
 FOLDER = Path(__file__).with_name("protocol_files")
 PROTOCOLS = ("release", "zoedepth")
@@ -114,7 +115,7 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """Twelve digits that differ between any two protocols that differ in anything."""
+        """Twelve digits that differ between any two protocols that differ in anything; 10 is 10.0."""
         return _hash(asdict(self))
 
     @property
@@ -150,8 +151,34 @@ class Protocol:
         """A prediction (h, w) at the truth's size."""
         return resize_prediction(pred, truth.shape, self.resize == "aligned")
 
+    def checked(self, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """A prediction that can be measured: where the truth counts it is finite.
+
+        Args:
+            pred: what a model returned, (h, w), before any conversion: disparity that is 0 is as finite as any.
+            truth: true depth, (H, W), 0 = no measurement.
+
+        Returns:
+            The prediction.
+
+        Raises:
+            InputError: NaN or infinity where the truth counts, at the truth's size; or another shape.
+        """
+        if pred.ndim != 2 or not pred.size:
+            raise InputError(f"a prediction has the shape {pred.shape}, not height and width")
+        if np.isfinite(pred).all():
+            return pred
+        counted = np.isfinite(self.at_size_of(pred, truth)[self.valid(truth)])
+        if counted.size and not counted.any():
+            raise InputError(f"none of the {counted.size} predicted numbers that count is finite")
+        if not counted.all():
+            raise InputError(
+                f"{(~counted).sum()} of the {counted.size} predicted numbers that count are not finite (NaN, infinity)"
+            )
+        return pred
+
     def clamped(self, pred: np.ndarray) -> np.ndarray:
-        """Depths within the limits; infinity becomes the farthest, NaN the nearest."""
+        """Depths within the limits; infinity, as of disparity 0, becomes the farthest, NaN the nearest."""
         low, high = self.limits
         return np.nan_to_num(np.clip(pred, low, high), nan=low)
 
@@ -186,7 +213,17 @@ class Protocol:
         return self if other == self else replace(other, name=f"{self.name.rstrip('*')}*")
 
 
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, whole numbers as integers: 10 and 10.0 are one protocol."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _hash(options: Mapping[str, Any]) -> str:
+    options = _plain(options)
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -215,7 +252,7 @@ def load_protocol(name: str, dataset: str) -> Protocol:
         known = f"protocols are {', '.join(PROTOCOLS)} or a folder of files such as nyu.yaml"
         raise InputError(f"there is no protocol {name!r} for {dataset!r} ({path} does not exist); {known}")
     try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = parse_yaml(read_text(path))
         own = Path(name).name
         mark = "*" if own in PROTOCOLS and name not in PROTOCOLS else ""  # not to be taken for the package's
         return Protocol(**{**options, "name": f"{own}{mark}", "dataset": dataset})

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import yaml
 
+from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.datasets.rgbd_folder import RGBDFolder
 from tr2m_plugin.datasets.tables import check_unique
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, TR2MError, reason_of
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, name_protocol, protocol_of
+from tr2m_plugin.files import read_text
+from tr2m_plugin.tools.pairs import SAMPLE, look, refuse_empty, spread
 
 FOLDER = "RGBDFolder"
-Found = TypeVar("Found")
-READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled")
+READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled", "planar")
 """Options of readers that change what is read, and so belong to the protocol."""
 
 CHOOSING = ("split", "test_list", "split_file", "split_csv")
@@ -63,8 +65,12 @@ def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[d
         reader, rules = reader_of(kind), load_protocol(protocol, kind)
         made = reader(**{**rules.reader, **options})
         rows = made.index()
-    except TypeError as error:
+    except TR2MError:
+        raise
+    except TypeError as error:  # an option that there is not
         raise InputError(f"{kind}: {error}") from error
+    except Exception as error:  # what other files in their place make of a reader is anybody's guess
+        raise InputError(f"{kind} in {options.get('root')} cannot be read: {reason_of(error)}") from error
     usual = {name: rules.reader.get(name, found.default) for name, found in reader.__dataclass_fields__.items()}
     read = {name: getattr(made, name) for name in READING if name in options}
     changes = {name: value for name, value in read.items() if value != usual[name]}
@@ -84,16 +90,17 @@ def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]
     Raises:
         InputError: the file is missing or is none of these.
     """
+    if not path.exists():
+        raise InputError(f"{path} does not exist: it says where the datasets are (see the README)")
+    text = read_text(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(text)
         if isinstance(content, Mapping) and "profiles" in content:
             content = content["profiles"][profile]["index"]["datasets"]
         if isinstance(content, Mapping):
             return {name: name_entry(name, value) for name, value in content.items()}
         named = [(entry.get("name") or entry["type"], dict(entry)) for entry in content]
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: it says where the datasets are (see the README)") from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} holds no dataset entries ({type(error).__name__}: {error})") from error
     twice = sorted(name for name, times in Counter(name for name, _ in named).items() if times > 1)
     if twice:
@@ -187,15 +194,6 @@ def result_kind(reader: str | None, count: int, protocol: Protocol, chosen: bool
     return "reproduced" if whole and protocol.published else "fixture"
 
 
-def attempt(read: Callable[[], Found], sample: str, failed: dict[str, str]) -> Found | None:
-    """What a function reads; None where it cannot, and then why in `failed`."""
-    try:
-        return read()
-    except InputError as error:
-        failed[sample] = str(error)
-        return None
-
-
 def open_datasets(
     entries: Mapping[str, Mapping[str, Any]],
     protocol: str = "release",
@@ -211,7 +209,8 @@ def open_datasets(
         limit: the most images of a dataset, evenly spaced. Default: all.
 
     Raises:
-        InputError: see `index_dataset`; or a dataset has no test split, pictures without depth, or one twice.
+        InputError: see `index_dataset`; or a dataset has no test split, pictures without depth, one twice, or no pixel
+            of some of its depth maps counts.
     """
     reading, rest = changes.get("reader", {}), {name: value for name, value in changes.items() if name != "reader"}
     if not isinstance(reading, Mapping):
@@ -232,7 +231,9 @@ def open_datasets(
         check_unique(rows, name)
         if limit is not None and len(rows) > limit:
             rows = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, limit)]
+        measured = protocol_of(rows[0]).changed(rest)
+        refuse_empty(look(spread(rows, SAMPLE), measured, name, thorough=True), rows[0], measured, name)
         published = None if folder else reader_of(entry["type"]).counts.get("test")
         chosen = any(entry.get(option) for option in CHOOSING)
-        opened.append(Dataset(name, rows, protocol_of(rows[0]).changed(rest), published, chosen))
+        opened.append(Dataset(name, rows, measured, published, chosen))
     return opened

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
+from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.pictures import name_pictures
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, write_table
@@ -53,7 +54,7 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
         if not mark:
             raise InputError(f"options are NAME=VALUE, not {option!r}")
         try:
-            options[name] = yaml.safe_load(value)
+            options[name] = parse_yaml(value)
         except yaml.YAMLError as error:
             raise InputError(f"{option!r} is not a value: {str(error).splitlines()[0]}") from error
     return options

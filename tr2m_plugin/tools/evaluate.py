@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from tr2m_plugin import __version__
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.tables import ERRORS, sample_key, write_table
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.evaluation.metrics import METRICS
 from tr2m_plugin.evaluation.results import (
@@ -34,7 +35,7 @@ from tr2m_plugin.evaluation.results import (
 from tr2m_plugin.evaluation.tables import write_tables
 from tr2m_plugin.inference.estimators import Estimator
 from tr2m_plugin.inference.predictions import PredictionWriter, StoredPredictions
-from tr2m_plugin.tools.data import Dataset, attempt
+from tr2m_plugin.tools.data import Dataset
 from tr2m_plugin.tools.predict import Job, Options, Row, predict
 from tr2m_plugin.tools.texts import choose_texts, find_texts
 from tr2m_plugin.visualization.errors import Example, draw_errors
@@ -200,7 +201,9 @@ class Evaluation:
             there = job.left(rows)
             for row, values in tqdm(source(there), total=len(there), desc=what, unit="picture", mininterval=1):
                 truth = attempt(partial(load_depth, row), row["sample_id"], data.failed)
-                if truth is not None:
+                if truth is None:
+                    continue
+                if attempt(partial(data.protocol.checked, values, truth), row["sample_id"], job.failed) is not None:
                     yield row, values, truth
 
         def depth(values: np.ndarray, truth: np.ndarray, kind: str | None) -> np.ndarray:
@@ -214,12 +217,14 @@ class Evaluation:
                 for alignment in over_dataset:
                     alignment.add(data.protocol.at_size_of(values, truth), truth, data.protocol.valid(truth))
         start = len(self.rows)
-        for row, values, truth in compared(job.rows, f"{data.name}, {job.label}"):
+
+        def numbers(row: Row, values: np.ndarray, truth: np.ndarray) -> list[Row]:
             named = {"dataset": data.name, "sample_id": row["sample_id"]}
-            self.rows += [
-                measure(method, named, depth(values, truth, kind), truth, data.protocol)
-                for method, kind in methods.items()
-            ]
+            found = {method: depth(values, truth, kind) for method, kind in methods.items()}
+            return [measure(method, named, map_, truth, data.protocol) for method, map_ in found.items()]
+
+        for triple in compared(job.rows, f"{data.name}, {job.label}"):
+            self.rows += attempt(partial(numbers, *triple), triple[0]["sample_id"], job.failed) or []
         if self.options.pictures:
             picked = self._pick(data, job, self.rows[start:], next(iter(methods)))
             for row, values, truth in compared(picked, f"{data.name}, examples"):
@@ -308,12 +313,14 @@ class Evaluation:
 def _stamp(row: Row, texts: tuple[str, str]) -> str:
     """Changes with what a picture's prediction depends on, besides the model and the settings."""
     path = Path(row["image"].partition("#")[0])
-    end = b""
-    if path.is_file():  # by what it holds, so that parts from several machines fit together
-        with open(path, "rb") as file:
-            file.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
-            end = file.read()
-    kept = [row["sample_id"], row["extras"], path.stat().st_size if end else 0, hashlib.sha256(end).hexdigest(), texts]
+    end, size = b"", 0
+    with suppress(OSError):  # that a picture cannot be read is said where it is read
+        if path.is_file():  # by what it holds, so that parts from several machines fit together
+            with open(path, "rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(-min(TAIL, size), os.SEEK_END)
+                end = file.read()
+    kept = [row["sample_id"], row["extras"], size, hashlib.sha256(end).hexdigest(), texts]
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:12]
 
 

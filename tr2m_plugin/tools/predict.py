@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader
 
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import sample_key
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, MissingExtraError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.inference.estimators import Estimator, Returns, convert
-from tr2m_plugin.tools.data import Dataset, attempt
+from tr2m_plugin.tools.data import Dataset
 from tr2m_plugin.tools.texts import DESCRIPTIONS
 
 Row = dict[str, Any]
@@ -79,11 +79,9 @@ class _Pictures:
         return len(self.rows)
 
     def __getitem__(self, number: int) -> tuple[Row, np.ndarray | str]:
-        row = self.rows[number]
-        try:
-            return row, load_picture(row)
-        except InputError as error:
-            return row, str(error)
+        row, failed = self.rows[number], dict[str, str]()
+        picture = attempt(partial(load_picture, row), row["sample_id"], failed)
+        return row, failed[row["sample_id"]] if picture is None else picture
 
 
 @dataclass
@@ -130,7 +128,9 @@ def predict(
         good = [(row, found) for row, found in batch if not isinstance(found, str)]
         try:
             found = _batch(estimator, job.data, good, texts, size)
-        except InputError:  # of one of them: one at a time
+        except MissingExtraError:
+            raise
+        except Exception:  # of one of them: one at a time
             each = [partial(_batch, estimator, job.data, [one], texts, size) for one in good]
             tried = [attempt(run, row["sample_id"], job.failed) for run, (row, _) in zip(each, good, strict=True)]
             found = [pair for pairs in tried if pairs is not None for pair in pairs]

@@ -139,8 +139,8 @@ def train(config: Config, resume: bool | str = False) -> Runner:
             otherwise starts as the config says; a path goes on from that checkpoint.
 
     Raises:
-        InputError: the config holds a function, the checkpoint does not fit the config, another training writes to the work folder, or the disk is
-            full; nothing that was saved is lost.
+        InputError: the config holds a function, the checkpoint does not fit the config, another training writes to the
+            work folder, or the disk is full; nothing that was saved is lost.
     """
     register_safe_loader()
     for place in _functions(config):

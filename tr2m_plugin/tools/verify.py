@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.tables import read_table, sample_key
 from tr2m_plugin.description import ColonTemplate
 from tr2m_plugin.description.rsa import read_sentences, rsa_line
-from tr2m_plugin.errors import InputError, MissingExtraError
+from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol
+from tr2m_plugin.tools.pairs import spread
 from tr2m_plugin.tools.texts import rsa_file
 from tr2m_plugin.visualization.sample import draw_sample
 
@@ -60,12 +62,14 @@ class Decoded:
         sizes: how often picture and depth had their sizes, (H, W) each, after the crop and sizes of the protocol.
         shares: per picture the share of pixels with depth, and of those that count by the protocol.
         limits: per picture with any depth its smallest and largest, in the dataset's unit.
+        empty: sample ids of those without any depth.
         errors: why pictures could not be decoded, by sample id.
     """
 
     sizes: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=Counter)
     shares: list[tuple[float, float]] = field(default_factory=list)
     limits: list[tuple[float, float]] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
 
 
@@ -76,7 +80,8 @@ def verify_dataset(
 
     Pictures are counted by split, and by video where that is published; split files are compared with those that
     everybody has; files that are listed must be there; and some of every split are decoded, evenly spaced, the same
-    ones every time. A split of which nothing is there is no fault, unless it is all.
+    ones every time. Depth without any measurement is a fault, and so is a split whose decoded depth has no pixel that
+    counts. A split of which nothing is there is no fault, unless it is all.
 
     Args:
         name: one of `READERS`.
@@ -93,20 +98,26 @@ def verify_dataset(
     reader, rules = _open(name, root, protocol, options)
     rows, lists = list(reader.rows()), reader.lists()
     missing = reader.missing_files(rows)
-    gone = set(missing)
-    whole = [row for row in rows if gone.isdisjoint(reader.files(row))]
+    known = [row for row in reader.without(rows, missing) if row["sample_id"] in reader.unpublished]
+    excused = {file for row in known for file in reader.files(row)}
+    missing = [file for file in missing if file not in excused]
+    lost = {row["sample_id"] for row in reader.without(rows, missing)}
+    whole = [row for row in rows if row["sample_id"] not in lost]
     given = "".join(f", {option}={value}" for option, value in options.items())
     report = Report([f"{reader.title} in {reader.folder}, protocol {rules.name} {rules.hash}{given}"])
     if not rows:
         report.fault(f"no picture of {reader.title} is there")
-    complete = True
+    for row in known:
+        report.note(f"{row['split']}: {row['sample_id']} lacks files, which the publisher's archive lacks too")
+    complete, unread = True, {row["sample_id"] for row in known}
     for split, published in reader.published().items():
         listed = any(row["split"] == split for row in rows)
         there = [row for row in whole if row["split"] == split]
         complete &= _report_numbers(report, split, Counter(map(reader.video, there)), published, listed)
         if split in lists:
             _report_list(report, split, lists[split], reader.digests.get(split, ()))
-        _report_decoded(report, split, reader, _decode(f"{name}, {split}", spread(there, sample), rules))
+        decodable = [row for row in there if row["sample_id"] not in unread]
+        _report_decoded(report, split, reader, _decode(f"{name}, {split}", spread(decodable, sample), rules))
     if missing:
         files = len({file for row in rows for file in reader.files(row)})
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
@@ -116,14 +127,6 @@ def verify_dataset(
         report.note(f"where to get what is not there: {reader.publisher}")
     report.note("no fault" if report.good else f"faults: {sum(line.startswith(FAULT) for line in report.lines)}")
     return report
-
-
-def spread(items: Sequence[Row], count: int, seed: int = 0) -> list[Row]:
-    """Some items in their order, one drawn from each of as many equal stretches; all if there are no more."""
-    if count >= len(items):
-        return list(items)
-    edges = np.linspace(0, len(items), count + 1).astype(int)
-    return [items[number] for number in np.random.default_rng(seed).integers(edges[:-1], edges[1:])]
 
 
 def _open(name: str, root: str, protocol: str, options: Mapping[str, Any]) -> tuple[Reader, Protocol]:
@@ -163,21 +166,23 @@ def _report_list(report: Report, split: str, path: Path, known: Sequence[str]) -
     report.note(f"{split}: {path.name} {verdict} (MD5 {digest})")
 
 
+def _pair(row: Row) -> tuple[np.ndarray, np.ndarray]:
+    return load_picture(row), load_depth(row)
+
+
 def _decode(what: str, rows: Sequence[Row], rules: Protocol) -> Decoded:
     decoded = Decoded()
     for row in tqdm(rows, desc=what, unit="picture", mininterval=1, disable=not rows):
-        try:
-            picture, depth = load_picture(row), load_depth(row)
-        except MissingExtraError:
-            raise
-        except Exception as error:  # what a broken file makes of a decoder is anybody's guess
-            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-            decoded.errors[row["sample_id"]] = f"{kind}{error}"
+        found = attempt(partial(_pair, row), row["sample_id"], decoded.errors)
+        if found is None:
             continue
+        picture, depth = found
         measured = depth[depth > 0]
         decoded.sizes[picture.shape[:2], depth.shape] += 1
         decoded.shares.append((measured.size / depth.size, float(rules.valid(depth).mean())))
-        if measured.size:
+        if not measured.size:
+            decoded.empty.append(row["sample_id"])
+        else:
             decoded.limits.append((float(measured.min()), float(measured.max())))
     return decoded
 
@@ -196,10 +201,15 @@ def _report_decoded(report: Report, split: str, reader: Reader, decoded: Decoded
     near = min((near for near, _ in decoded.limits), default=0)
     far = max((far for _, far in decoded.limits), default=0)
     empty = sum(share == 0 for _, share in decoded.shares)
-    report.note(
+    line = (
         f"{split}: {measured:.1%} of the pixels have depth, {near:.4g} to {far:.4g} {reader.unit}; {counting:.1%} are "
         f"in the protocol's range and window; pictures without such a pixel: {empty}"
     )
+    (report.fault if empty == len(decoded.shares) else report.note)(line)
+    for sample in decoded.empty[:NAMED]:
+        report.fault(f"{split}, {sample}: its depth holds no measurement")
+    if len(decoded.empty) > NAMED:
+        report.fault(f"{split}: {len(decoded.empty) - NAMED} more depth maps hold no measurement")
 
 
 def _size(size: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ import pytest
 import tree_c3vd
 
 from tr2m_plugin.datasets.readers import load_depth, load_picture
-from tr2m_plugin.datasets.readers.c3vd import C3VD, SPLIT, TEST, VIDEOS
+from tr2m_plugin.datasets.readers.c3vd import C3VD, SPLIT, TEST, VIDEOS, _old_name
 from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.description.templates import sequence_sentence
 from tr2m_plugin.errors import InputError
@@ -118,3 +118,24 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     cv2.imwrite(row["depth"], np.zeros((108, 135, 3), np.uint16))
     with pytest.raises(InputError, match=r"0000_depth.tiff has the shape \(108, 135, 3\); a depth map has one channel"):
         load_depth(row)
+
+
+# The names of 22 videos in C3VD_data_summary_registered.csv, as `SEGMENT_TEXTURE: videos`.
+RENAMED = {
+    **{"cecum_t1": 2, "cecum_t2": 3, "cecum_t3": 1, "cecum_t4": 2, "descending_t4": 1},
+    **{"sigmoid_t1": 1, "sigmoid_t2": 1, "sigmoid_t3": 2},
+    **{"transverse_t1": 2, "transverse_t2": 3, "transverse_t3": 2, "transverse_t4": 2},
+}
+
+
+def test_the_publishers_new_names(tmp_path):
+    new = [f"c0_{name}_v{number}" for name, count in RENAMED.items() for number in range(1, count + 1)]
+    assert sorted(map(_old_name, new)) == sorted(VIDEOS)
+    assert _old_name("c0_transverse_t2_v3") == "trans_t2_c"
+    assert _old_name("c0_descending_t4_v1_p2_under_review") == "desc_t4_a_p2"
+    assert _old_name("c1_cecum_t1_v1") not in VIDEOS
+    tree_c3vd.make(tmp_path, 1, 1, ("c0_cecum_t1_v2", "c0_cecum_t1_v1"))
+    assert ids(tmp_path) == [("cecum_t1_b/0000", "train"), ("cecum_t1_a/0000", "test")]
+    (tmp_path / "cecum_t1_b").mkdir()
+    with pytest.raises(InputError, match=r"c0_cecum_t1_v\d and .*cecum_t1_. are the same video"):
+        C3VD(str(tmp_path)).index()

@@ -96,3 +96,14 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     for root in ("validation", "validation/outdoor"):
         with pytest.raises(InputError, match=r"validation holds scenes of DIODE Outdoor but is neither train nor val"):
             DIODEOutdoor(str(tmp_path / root)).index()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.uint8, bool])
+def test_masks_of_every_kind_of_number(tmp_path, kind):
+    stored = tree_diode.make(tmp_path, train=0, test=1)
+    (row,) = DIODEOutdoor(str(tmp_path)).index()
+    path = row["depth"].replace(".npy", "_mask.npy")
+    np.save(path, np.load(path).astype(kind))
+    expected = stored[row["sample_id"]].copy()
+    expected[tree_diode.INVALID] = 0
+    np.testing.assert_array_equal(load_depth(row), expected)

@@ -8,9 +8,10 @@ import pytest
 import tree_hypersim
 
 from tr2m_plugin.datasets.readers import load_depth, load_picture
-from tr2m_plugin.datasets.readers.hypersim import HyperSim
+from tr2m_plugin.datasets.readers.hypersim import HyperSim, _intrinsics
 from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.tools.verify import verify_dataset
 
 CSV = "metadata_images_split_scene_v1.csv"
 SAMPLES = [
@@ -126,3 +127,70 @@ def test_a_table_of_something_else(tmp_path):
         HyperSim(str(tmp_path)).index()
     with pytest.raises(InputError, match=r"mine.csv does not exist"):
         HyperSim(str(tmp_path), split_csv="mine.csv").index()
+
+
+# A camera that is shifted and tilted, unlike the publisher's usual one.
+PINHOLE = (0.577350288616909, 0.0, 0.0, 0.0, 0.4330127164626828, 0.0, 0.0, 0.0, -1.0)
+TILTED = (0.57, 0.0, 0.02, 0.0, 0.44, -0.03, 0.0, 0.08, -1.0032)
+
+
+def write_cameras(root, cameras):
+    columns = ["scene_name", *(f"M_cam_from_uv_{row}{column}" for row in range(3) for column in range(3)), "other"]
+    lines = [",".join(columns), *(",".join([scene, *map(str, m), "x"]) for scene, m in cameras.items())]
+    (root / "metadata_camera_parameters.csv").write_text("\n".join(lines))
+
+
+def test_exact_planar_depth_by_the_scenes_own_camera(tmp_path):
+    stored = tree_hypersim.make(tmp_path, train=0, val=1, test=1)
+    with pytest.raises(InputError, match=r"has no metadata_camera_parameters.csv, which exact planar depth needs"):
+        HyperSim(str(tmp_path), planar="exact").index()
+    write_cameras(tmp_path, {"ai_003_001": PINHOLE})
+    with pytest.raises(InputError, match=r"has no line of ai_001_010"):
+        HyperSim(str(tmp_path), planar="exact").index()
+    write_cameras(tmp_path, {"ai_003_001": PINHOLE, "ai_001_010": TILTED})
+    usual, tilted = HyperSim(str(tmp_path), planar="exact").index()
+    np.testing.assert_allclose([usual[name] for name in ("fx", "fy", "cx", "cy")], [886.81, 886.81, 511.5, 383.5], 1e-5)
+    assert [tilted[name] for name in ("fx", "fy", "cx", "cy")] == [None] * 4
+    focal = HyperSim(str(tmp_path)).index()
+    np.testing.assert_allclose(load_depth(usual), load_depth(focal[0]), rtol=1e-5)
+    depth, distance = load_depth(tilted), stored[tilted["sample_id"]]
+    for y, x in ((0, 0), (0, 1023), (767, 5), (383, 511), (700, 200)):
+        u, v = (x + 0.5) / 512 - 1, 1 - (y + 0.5) / 384
+        point = (0.57 * u + 0.02, 0.44 * v - 0.03, 0.08 * v - 1.0032)
+        expected = float(distance[y, x]) * -point[2] / math.sqrt(sum(part * part for part in point))
+        assert depth[y, x] == pytest.approx(expected, rel=1e-6)
+    assert abs(depth[767, 5] / load_depth(focal[1])[767, 5] - 1) > 0.01
+    (tmp_path / "metadata_camera_parameters.csv").write_text("scene_name,M_cam_from_uv_00\n")
+    with pytest.raises(InputError, match=r"has no column M_cam_from_uv_01, .*: is it the published metadata_camera"):
+        HyperSim(str(tmp_path), planar="exact").index()
+    with pytest.raises(InputError, match="planar must be focal or exact, not 'flat'"):
+        HyperSim(str(tmp_path), planar="flat")
+
+
+def test_intrinsics_of_a_camera_that_is_shifted():
+    fx, fy, cx, cy = _intrinsics((0.5, 0.0, 0.1, 0.0, 0.375, -0.05, 0.0, 0.0, -1.0))
+    assert (fx, fy) == (1024, 1024)
+    # the axis, where x and y of the ray are 0: u = -0.2, v = 0.05 / 0.375
+    assert cx == pytest.approx((-0.2 + 1) * 512 - 0.5)
+    assert cy == pytest.approx((1 - 0.05 / 0.375) * 384 - 0.5)
+
+
+def test_depth_that_the_publisher_lacks_is_left_out_with_a_word(tmp_path, capsys, monkeypatch):
+    tree_hypersim.make(tmp_path)
+    monkeypatch.setattr(HyperSim, "unpublished", frozenset({SAMPLES[3][0]}))
+    last, first = (Path(HyperSim(str(tmp_path)).index()[number]["depth"]) for number in (3, 2))
+    last.unlink()
+    assert listed(HyperSim(str(tmp_path))) == SAMPLES[:3]
+    assert "HyperSim: 1 pictures are left out" in capsys.readouterr().err
+    report = verify_dataset("hypersim", str(tmp_path))
+    assert any(line.endswith("lacks files, which the publisher's archive lacks too") for line in report.lines)
+    assert not any("files are not there" in line for line in report.lines)
+    first.unlink()
+    with pytest.raises(
+        InputError, match=r"does not exist; 2 files .*, or leave out their pictures with `allow_missing"
+    ):
+        HyperSim(str(tmp_path)).index()
+    assert listed(HyperSim(str(tmp_path), allow_missing=True)) == SAMPLES[:2]
+    assert "2 pictures are left out, such as ai_001_010" in capsys.readouterr().err
+    with pytest.raises(InputError, match="allow_missing must be true or false, not 'yes'"):
+        HyperSim(str(tmp_path), allow_missing="yes")

@@ -106,3 +106,17 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
         KITTI(str(tmp_path), train_list="monodepth2.txt").index()
     with pytest.raises(InputError, match=r"has the splits train, test, not val"):
         KITTI(str(tmp_path), splits=["val"])
+
+
+def test_zoedepths_names_of_the_lists(tmp_path):
+    tree_kitti.make(tmp_path)
+    before = [row["sample_id"] for row in KITTI(str(tmp_path)).index()]
+    for split in ("train", "test"):
+        name = f"eigen_{split}_files_with_gt.txt"
+        (tmp_path / name).rename(tmp_path / f"kitti_{name}")
+    assert [row["sample_id"] for row in KITTI(str(tmp_path)).index()] == before
+    assert set(KITTI(str(tmp_path)).lists()) == {"train", "test"}
+    for path in tmp_path.glob("kitti_*.txt"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"has none of eigen_train_files_with_gt.txt, kitti_eigen_train_files_with_gt"):
+        KITTI(str(tmp_path)).index()

@@ -142,3 +142,18 @@ def test_a_table_without_rights_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", lambda self, *_, **__: deny(self))
     with pytest.raises(InputError, match=r"metadata_images_split_scene_v1.csv cannot be read: Permission denied"):
         list(reader.rows())
+
+
+@pytest.mark.parametrize("name", ["diode", "ibims", "hypersim", "sun_rgbd"])
+def test_hidden_files_and_what_systems_keep_are_passed_over(tmp_path, name):
+    TREES[name].make(tmp_path)
+    before = [row["sample_id"] for row in reader_of(name)(str(tmp_path)).index()]
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    for folder in folders:
+        for path in [path for path in folder.iterdir() if path.is_file()]:
+            (folder / f"._{path.name}").write_bytes(b"AppleDouble")
+        for beside in ("@eaDir", ".ipynb_checkpoints"):
+            (folder / beside).mkdir()
+            (folder / beside / "scene_00022").mkdir()
+            (folder / beside / "0001.png").write_bytes(b"no picture")
+    assert [row["sample_id"] for row in reader_of(name)(str(tmp_path)).index()] == before

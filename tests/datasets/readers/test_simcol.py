@@ -108,3 +108,11 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     write_list(tmp_path, "\n")
     with pytest.raises(InputError, match=r"test_file.txt names no trajectory: restore it"):
         SimCol3D(str(tmp_path)).index()
+
+
+def test_pictures_of_sixteen_bits_as_published(tmp_path):
+    tree_simcol.make(tmp_path, train=0, val=0, test=1)
+    (row,) = SimCol3D(str(tmp_path)).index()
+    eight = np.random.default_rng(0).integers(0, 255, (475, 475, 4), np.uint16)
+    cv2.imwrite(row["image"], eight[..., [2, 1, 0, 3]] * np.uint16(257))
+    np.testing.assert_array_equal(load_picture(row), eight[..., :3])

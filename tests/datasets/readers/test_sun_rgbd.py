@@ -88,7 +88,15 @@ def test_where_the_list_may_be(tmp_path):
 def test_a_half_unpacked_archive_names_the_first_file_and_the_number(tmp_path):
     tree_sun_rgbd.make(tmp_path / "a")
     (tmp_path / "a/SUNRGBD/kv1").rename(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match=r"train0000/image/\*.jpg does not exist; 4 files .*train 2, test 2"):
+    with pytest.raises(InputError, match=r"train0000 does not exist; 2 files .*train 2, test 2"):
+        SUNRGBD(str(tmp_path / "a")).index()
+    scene = (tmp_path / "elsewhere").rename(tmp_path / "a/SUNRGBD/kv1") / "NYUdata/train0000"
+    (scene / "depth_bfx").rename(scene / "elsewhere")
+    with pytest.raises(InputError, match=r"train0000/depth_bfx does not exist; 1 files"):
+        SUNRGBD(str(tmp_path / "a")).index()
+    (scene / "elsewhere").rename(scene / "depth_bfx")
+    next((scene / "image").iterdir()).unlink()
+    with pytest.raises(InputError, match=r"train0000/image/\*.jpg does not exist; 1 files"):
         SUNRGBD(str(tmp_path / "a")).index()
     tree_sun_rgbd.make_test(tmp_path / "b", test=3)
     (tmp_path / "b/depth/1.png").unlink()

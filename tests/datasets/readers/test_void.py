@@ -108,3 +108,12 @@ def test_errors_name_file_expectation_and_finding(tmp_path, release):
     (release / "void_1500/test_image.txt").write_text("void_150/data/desktop2/image/1552625295.7828.png\n")
     with pytest.raises(InputError, match=r"test_image.txt, line 1: 'void_150/.* is not below void_1500/"):
         VOID(str(release), splits=["test"]).index()
+
+
+@pytest.mark.parametrize("place", [".", "data_splits", "data_splits/void", "void_1500/data_splits"])
+def test_lists_in_the_root_or_as_rsa_keeps_them(release, place):
+    tree_void.make(release)
+    (release / place).mkdir(parents=True, exist_ok=True)
+    for path in (release / "void_1500").glob("*.txt"):
+        path.rename(release / place / path.name)
+    assert [(r["sample_id"], r["split"]) for r in VOID(str(release)).index()] == SAMPLES

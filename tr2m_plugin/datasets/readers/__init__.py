@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from tr2m_plugin.datasets.arrays import picture_header, read_image, read_stored, to_depth
 from tr2m_plugin.datasets.headers import turn_with
 from tr2m_plugin.datasets.readers.base import Reader, cut, extras_of, resize
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, MissingExtraError, require
 
 READERS = {
     "nyu": "NYUv2",
@@ -26,6 +27,8 @@ READERS = {
     "simcol": "SimCol3D",
 }
 """Readers by the name of their dataset, each in a module of that name."""
+
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def reader_of(name: str) -> type[Reader]:
@@ -70,6 +73,40 @@ def load_depth(row: Mapping[str, Any]) -> np.ndarray:
         raise InputError(f"{row['depth']} is {height} × {width} and its picture {rows} × {columns}: they must match")
     depth = cut(depth, extras.get("crop"), row["depth"])
     return resize(depth, extras.get("depth_size"), cv2.INTER_NEAREST)
+
+
+def headers_agree(row: Mapping[str, Any]) -> bool:
+    """Whether a row's picture and depth seem whole and of one size, by their headers alone, without decoding them.
+
+    What it cannot tell, such as of entries of a container, agrees; only decoding finds damage inside.
+    """
+    picture, depth = picture_header(row["image"]), row["depth"]
+    if "#" in depth:
+        return True
+    stored: Sequence[int] | None
+    try:
+        if depth.endswith(".npy"):
+            stored = np.load(depth, mmap_mode="r", allow_pickle=False).shape[:2]  # as long as its header says
+        elif depth.endswith(".hdf5"):
+            h5py = require("h5py", "to read HDF5", "data")
+            with h5py.File(depth, "r") as file:
+                stored = next(iter(file.values())).shape[:2]
+        else:
+            header = picture_header(depth)
+            stored = None if header is None else header.upright
+            if depth.endswith(".png") and not _ends_with(depth, PNG_END):
+                return False
+    except MissingExtraError:
+        raise
+    except Exception:  # what a broken file makes of a decoder is anybody's guess; `load_depth` says what is wrong
+        return False
+    return stored is not None and (picture is None or tuple(stored) in (picture.size, picture.upright))
+
+
+def _ends_with(source: str, ending: bytes) -> bool:
+    with open(source, "rb") as file:
+        file.seek(-min(len(ending), file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read() == ending
 
 
 def _plain_depth(row: Mapping[str, Any], extras: Mapping[str, Any]) -> np.ndarray:

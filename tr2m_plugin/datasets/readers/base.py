@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,7 @@ class Reader(ABC):
             left and right in pixels. Default: none.
         picture_size: height and width that pictures are brought to on loading, after the crop. Default: their own.
         depth_size: the same for depth, which is sampled at the nearest pixel. Default: its own.
+        allow_missing: leave out pictures with a word whose files are not there. Default: False, they are an error.
 
     Attributes:
         name: of the dataset, in tables and protocols.
@@ -48,6 +50,8 @@ class Reader(ABC):
         publisher: where it comes from.
         digests: MD5 of the published split files by split, where there is one that everybody has.
         remedy: what to do without files that are not there.
+        unpublished: sample ids of pictures whose files the publisher's own archives lack; left out where they are not
+            there.
     """
 
     root: str
@@ -55,6 +59,7 @@ class Reader(ABC):
     crop: str | Sequence[int] | None = None
     picture_size: Sequence[int] | None = None
     depth_size: Sequence[int] | None = None
+    allow_missing: bool = False
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -64,6 +69,7 @@ class Reader(ABC):
     publisher: ClassVar[str]
     digests: ClassVar[Mapping[str, Sequence[str]]] = {}
     remedy: ClassVar[str] = "leave their split out with `splits`"
+    unpublished: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         with reading(self.root):
@@ -72,8 +78,9 @@ class Reader(ABC):
             os.listdir(self.folder)
         if isinstance(self.splits, str) or not isinstance(self.splits, Sequence | None):
             raise InputError(f"{self.title}: splits must be a list such as [test], not {self.splits!r}")
-        if not isinstance(getattr(self, "mask", True), bool):
-            raise InputError(f"{self.title}: mask must be true or false, not {getattr(self, 'mask', True)!r}")
+        for option in ("mask", "allow_missing"):
+            if not isinstance(getattr(self, option, True), bool):
+                raise InputError(f"{self.title}: {option} must be true or false, not {getattr(self, option)!r}")
         unknown = sorted(set(self.splits or ()) - set(self.known_splits()))
         if unknown:
             raise InputError(f"{self.title} has the splits {', '.join(self.known_splits())}, not {', '.join(unknown)}")
@@ -126,6 +133,11 @@ class Reader(ABC):
         with reading(self.folder):
             return [file for file in files if not Path(file).is_file()]
 
+    def without(self, rows: Iterable[dict[str, Any]], lacking: Iterable[str]) -> list[dict[str, Any]]:
+        """The rows that need one of some missing files."""
+        gone = set(lacking)
+        return [row for row in rows if not gone.isdisjoint(self.files(row))] if gone else []
+
     @abstractmethod
     def rows(self) -> Iterable[dict[str, Any]]:
         """Rows of the wanted splits as the dataset lists them, whether their files are there or not.
@@ -149,7 +161,7 @@ class Reader(ABC):
         return read_image(row["image"], bits=16, one_channel=True)
 
     def index(self) -> list[dict[str, Any]]:
-        """Rows as `tables.INDEX`, in the dataset's order; every file is there.
+        """Rows as `tables.INDEX`, in the dataset's order; every file is there, see `allow_missing`.
 
         Raises:
             InputError: a list or a file is missing; the message names the first and says how many. Or a list or a
@@ -160,13 +172,25 @@ class Reader(ABC):
         if not rows:
             raise InputError(f"{self.folder} holds no picture of {self.title}: {self.publisher}")
         lacking = self.missing_files(rows)
-        if lacking:
+        lost = self.without(rows, lacking)
+        if lost and (self.allow_missing or all(row["sample_id"] in self.unpublished for row in lost)):
+            print(
+                f"{self.title}: {len(lost)} pictures are left out, such as {lost[0]['sample_id']}: {lacking[0]} is not "
+                "there",
+                file=sys.stderr,
+            )
+            out = {row["sample_id"] for row in lost}
+            rows = [row for row in rows if row["sample_id"] not in out]
+        elif lacking:
             per_split = Counter(row["split"] for row in rows)
             known = ", ".join(f"{split} {count}" for split, count in per_split.items())
+            remedy = f"{self.remedy}, or leave out their pictures with `allow_missing=true`"
             raise InputError(
                 f"{lacking[0]} does not exist; {len(lacking)} files that {self.title} lists ({known} pictures) are not "
-                f"there: unpack them, or {self.remedy} ({self.publisher})"
+                f"there: unpack them, or {remedy} ({self.publisher})"
             )
+        if not rows:
+            raise InputError(f"{self.folder} holds no whole picture of {self.title}: {self.publisher}")
         return rows
 
     def wants(self, split: str) -> bool:
@@ -225,18 +249,18 @@ class ListedReader(Reader):
         test_list: the same for the test split.
 
     Attributes:
-        names: of the split files, by split.
+        names: that the split files go by, by split.
     """
 
     train_list: str | None = None
     test_list: str | None = None
 
-    names: ClassVar[Mapping[str, str]]
+    names: ClassVar[Mapping[str, Sequence[str]]]
 
     def lists(self) -> dict[str, Path]:
         given = {"train": self.train_list, "test": self.test_list}
         wanted = [split for split in self.names if self.wants(split)]
-        found = {split: find_list(self.folder, [self.names[split]], given[split]) for split in wanted}
+        found = {split: find_list(self.folder, self.names[split], given[split]) for split in wanted}
         return {split: path for split, path in found.items() if path is not None}
 
 

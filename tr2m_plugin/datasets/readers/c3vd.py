@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ VIDEOS = {
 """Published number of frames of the 22 videos with depth."""
 
 WHOLE, PARTS = "desc_t4_a", ("desc_t4_a_p1", "desc_t4_a_p2")
-"""The video that the undistorted set has in two parts."""
+"""The video that the undistorted set has in two parts, the second of frames 0074 to 0147."""
+SEGMENTS = {"cecum": "cecum", "descending": "desc", "sigmoid": "sigmoid", "transverse": "trans"}
 
 TEST = (
     *("cecum_t1_a", "cecum_t2_a", "cecum_t3_a", "desc_t4_a_p2"),
@@ -40,14 +42,16 @@ class C3VD(Reader):
     """C3VD: 10,015 frames of 22 videos, registered to a model of the colon.
 
     The root holds one folder per video: the 22 of the publisher, or the 23 of the undistorted set, where desc_t4_a is
-    two. Names from before 2023-10-14 end in `_under_review`, which sample ids drop. A frame is `0000_color.png` with
-    `0000_depth.tiff`, in the folder itself or, in the undistorted set, also in `images` and `depths` below it. Older
-    releases do not pad the numbers; frames are paired by number and keep the name of their picture. Other folders, such
-    as the videos without depth, are passed over.
+    two. Names from before 2023-10-14 end in `_under_review`, which sample ids drop; the publisher's new names, such as
+    `c0_descending_t4_v1` (C3VD_data_summary_registered.csv), become the old ones there, `desc_t4_a`. A frame is
+    `0000_color.png` with `0000_depth.tiff`, in the folder itself or, in the undistorted set, also in `images` and
+    `depths` below it. Older releases do not pad the numbers; frames are paired by number and keep the name of their
+    picture. Other folders, such as the videos without depth, are passed over.
 
     The split is PPSNet's: 8 videos to test on, the others to train on. It has desc_t4_a in two parts, one in each. The
     whole video goes to train, since a part of it is trained on, and is passed over where a part is there. `counts` are
-    those of the 22 videos: how many frames each part has is not published.
+    those of the 22 videos: how many frames each part has is not published. By one third party the second part is frames
+    0074 to 0147, which makes 2,889 frames to test on.
 
     Depth is a TIFF of 16 bits, along the optical axis, 0 to 100 mm as 0 to 65535; both ends are clipped values, no
     measurement (DurrLab/C3VD, exampleDataLoader.py). The camera is omnidirectional, so the four intrinsics are unknown.
@@ -115,7 +119,7 @@ class C3VD(Reader):
     def _folders(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
         for folder in find_all(self.folder, "*"):
-            video = folder.name.removesuffix("_under_review")
+            video = _old_name(folder.name)
             if video not in (*VIDEOS, *PARTS) or not folder.is_dir():
                 continue
             if video in found:
@@ -136,3 +140,11 @@ class C3VD(Reader):
     def depth(row: Mapping[str, Any]) -> np.ndarray:
         stored = stored_as(row["depth"], np.uint16)
         return to_depth(np.where(stored == 65535, 0, stored), 100 / 65535)
+
+
+def _old_name(folder: str) -> str:
+    """Of a video by the name of its folder: `c0_cecum_t1_v2` was `cecum_t1_b`."""
+    match = re.fullmatch(r"c0_([a-z]+)_(t\d)_v([1-9])(_p\d)?", folder.removesuffix("_under_review"))
+    if not match or match[1] not in SEGMENTS:
+        return folder.removesuffix("_under_review")
+    return f"{SEGMENTS[match[1]]}_{match[2]}_{chr(ord('a') + int(match[3]) - 1)}{match[4] or ''}"

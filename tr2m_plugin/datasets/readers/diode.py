@@ -28,7 +28,8 @@ class DIODEOutdoor(Reader):
     The root is the folder with `train` and `val`, or one of these, or the folder `outdoor` in it. Every
     `outdoor/SCENE/SCAN/*.png` is listed: the publisher's diode_meta.json (diode-dataset/diode-devkit) lacks 54 of the
     446 that prs-eth/Marigold lists and that ZoeDepth and Depth Anything find by their names. Depth is
-    `NAME_depth.npy`, 768 × 1024 × 1 float32 in metres, and `NAME_depth_mask.npy` is 1 where it is valid.
+    `NAME_depth.npy`, 768 × 1024 × 1 float32 in metres, and `NAME_depth_mask.npy`, float32 or float64, is 1 where it is
+    valid.
 
     Args:
         mask: depth outside the mask is no measurement. Without it masks are not read, as ZoeDepth and Depth Anything

@@ -26,9 +26,10 @@ class KITTI(ListedReader):
 
     Pictures are those of the raw data (`2011_09_26/2011_09_26_drive_0002_sync/image_02/data/0000000005.png`), depth is
     the annotated one (`2011_09_26_drive_0002_sync/proj_depth/groundtruth/image_02/0000000005.png`, in 1/256 m). The
-    lists are those of BTS and its followers (cleinc/bts, isl-org/ZoeDepth), or RSA's, whose test list has only the 652
-    lines (Adonis-galaxy/RSA). They expect the drives of `data_depth_annotated.zip` in one folder; below its `train/`
-    and `val/`, as published, or below a folder of their date (aliyun/NeWCRFs) they are found too.
+    lists are those of BTS and its followers (cleinc/bts; in isl-org/ZoeDepth with `kitti_` before their names), or
+    RSA's, whose test list has only the 652 lines (Adonis-galaxy/RSA). They expect the drives of
+    `data_depth_annotated.zip` in one folder; below its `train/` and `val/`, as published, or below a folder of their
+    date (aliyun/NeWCRFs) they are found too.
 
     Sizes differ by day, about 370 to 376 × 1224 to 1242; the field evaluates with `crop="kb"`.
 
@@ -45,9 +46,9 @@ class KITTI(ListedReader):
     name: ClassVar[str] = "kitti"
     title: ClassVar[str] = "KITTI"
     domain: ClassVar[str] = "outdoor"
-    names: ClassVar[Mapping[str, str]] = {
-        "train": "eigen_train_files_with_gt.txt",
-        "test": "eigen_test_files_with_gt.txt",
+    names: ClassVar[Mapping[str, Sequence[str]]] = {
+        split: [f"{beginning}eigen_{split}_files_with_gt.txt" for beginning in ("", "kitti_")]
+        for split in ("train", "test")
     }
     counts: ClassVar[Mapping[str, int]] = {"train": 23158, "test": 652}
     publisher: ClassVar[str] = (
@@ -62,7 +63,7 @@ class KITTI(ListedReader):
     def rows(self) -> Iterable[dict[str, Any]]:
         lists = self.lists()
         if not lists:
-            wanted = [self.names[split] for split in self.names if self.wants(split)]
+            wanted = [name for split in self.names if self.wants(split) for name in self.names[split]]
             raise InputError(f"{self.folder} has none of {', '.join(wanted)}: {self.publisher}")
         for split, path in lists.items():
             yield from self._listed(split, path)

@@ -47,9 +47,9 @@ class NYUv2(ListedReader):
     name: ClassVar[str] = "nyu"
     title: ClassVar[str] = "NYU Depth v2"
     domain: ClassVar[str] = "indoor"
-    names: ClassVar[Mapping[str, str]] = {
-        "train": "nyudepthv2_train_files_with_gt.txt",
-        "test": "nyudepthv2_test_files_with_gt.txt",
+    names: ClassVar[Mapping[str, Sequence[str]]] = {
+        "train": ["nyudepthv2_train_files_with_gt.txt"],
+        "test": ["nyudepthv2_test_files_with_gt.txt"],
     }
     counts: ClassVar[Mapping[str, int]] = {"train": 24231, "test": 654}
     publisher: ClassVar[str] = (
@@ -69,7 +69,7 @@ class NYUv2(ListedReader):
         if labeled:
             yield from self._labeled()
         if not lists and not labeled:
-            wanted = [self.names[split] for split in self.names if self.wants(split)]
+            wanted = [self.names[split][0] for split in self.names if self.wants(split)]
             raise InputError(
                 f"{self.folder} has none of {', '.join(wanted)}, nor {LABELED} with {SPLITS}: {self.publisher}"
             )

@@ -39,15 +39,17 @@ CAMERA = (227.6, 237.5, 227.6, 237.5)
 class SimCol3D(Reader):
     """SimCol3D: 37,833 frames along 33 trajectories through three rendered colons.
 
-    A frame is `SyntheticColon_I/Frames_S1/FrameBuffer_0000.png` (RGBA, of which the first three channels count) with
-    `Depth_0000.png` beside it; folders named as in the challenge's test, `SyntheticColon_I_Test/Frames_S5_OP`, are read
-    too, where the trajectory is not there under its plain name. Trajectories that are not there are passed over.
+    A frame is `SyntheticColon_I/Frames_S1/FrameBuffer_0000.png` (RGBA of 16 bits, of which the first three channels
+    count) with `Depth_0000.png` beside it; folders named as in the challenge's test,
+    `SyntheticColon_I_Test/Frames_S5_OP`, are read too, where the trajectory is not there under its plain name.
+    Trajectories that are not there are passed over.
 
     The split is the challenge's. Where the root has `misc/test_file.txt`, the test split is what it names, all of which
     must be there: a line is a path with `Frames_` and the trajectory. What the challenge tests on and the file does not
     name then belongs to train.
 
-    Depth is a PNG of 16 bits, 475 × 475, with 65280 = 20 cm (anitarau/simcol, evaluation/eval_synthetic_depth.py).
+    Depth is a PNG of 16 bits, 475 × 475, with 65280 = 20 cm (anitarau/simcol, evaluation/eval_synthetic_depth.py). Its
+    numbers are multiples of 256: eight bits count, in steps of 0.78 mm.
     """
 
     name: ClassVar[str] = "simcol"

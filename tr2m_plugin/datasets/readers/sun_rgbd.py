@@ -21,8 +21,8 @@ DEPTHS = ("depth", "sunrgb_test_depth/sunrgbd_test_depth", "sunrgb_test_depth", 
 
 LISTS = ("allsplit.mat", "SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat")
 VARIABLES = {"train": "alltrain", "test": "alltest"}
-NUMBER = r"(?!\.)(?:.*\D)?(\d+)\D*"
-"""A name by its last number, unless it begins with a dot, as files that some systems put beside every file."""
+NUMBER = r"(?:.*\D)?(\d+)\D*"
+"""A name by its last number."""
 ENCODINGS = ("10000", "8000", "rotated")
 FARTHEST = 8.0
 """In metres; what is farther is no measurement."""
@@ -110,11 +110,16 @@ class SUNRGBD(Reader):
 
 
 def _only(folder: Path, pattern: str) -> Path:
-    """The one file of a folder by pattern; without one the pattern itself, which `index` then reports as missing."""
+    """The one file of a folder of a scene, by pattern.
+
+    Without one what is missing, which `index` then reports: the scene, its folder, or the pattern.
+    """
     files = find_all(folder, pattern)
     if len(files) > 1:
         raise InputError(f"{folder} holds {len(files)} files {pattern}, not one: is it the published folder?")
-    return files[0] if files else folder / pattern
+    if files:
+        return files[0]
+    return next((path for path in (folder.parent, folder) if not path.is_dir()), folder / pattern)
 
 
 def _camera(folder: Path) -> tuple[float | None, float | None, float | None, float | None]:

@@ -28,7 +28,8 @@ class VOID(Reader):
     The root is `void_release`, its parent, or `void_1500`. Pictures are `void_1500/data/SEQUENCE/image/STAMP.png`,
     stamps have a dot (`1552625295.7828`), depth has the same name in `ground_truth` (PNG of 16 bits, 480 × 640, in
     1/256 m; sparse depth and validity maps are not read). `{train,test}_image.txt` and `{train,test}_ground_truth.txt`
-    list them line by line, relative to `void_release` (alexklwong/void-dataset, README.md and src/data_utils.py).
+    list them line by line, relative to `void_release` (alexklwong/void-dataset, README.md and src/data_utils.py); they
+    are looked for in `void_1500`, in the root, and in `data_splits` or RSA's `data_splits/void` below either.
     Intrinsics are those of the sequence's `K.txt`, where it is there.
     """
 
@@ -41,7 +42,7 @@ class VOID(Reader):
     def rows(self) -> Iterable[dict[str, Any]]:
         home = find_first(self.folder, HOMES, "folder void_1500")
         wanted = {split: f"{split}_image.txt" for split in self.counts if self.wants(split)}
-        lists = {split: find_list(home, [name]) for split, name in wanted.items()}
+        lists = {split: _find(home, self.folder, name) for split, name in wanted.items()}
         if not any(lists.values()):
             raise InputError(f"{home} has none of {', '.join(wanted.values())}: {self.publisher}")
         for split, path in lists.items():
@@ -68,6 +69,12 @@ class VOID(Reader):
     @staticmethod
     def depth(row: Mapping[str, Any]) -> np.ndarray:
         return to_depth(stored_as(row["depth"], np.uint16, SIZE), 1 / 256)
+
+
+def _find(home: Path, root: Path, name: str) -> Path | None:
+    """A list in void_1500 or in the root, or in folders of lists below either, such as RSA's `data_splits/void`."""
+    names = (name, f"void/{name}")
+    return find_list(home, names) or find_list(root, names)
 
 
 def _listed_paths(path: Path) -> list[str]:
