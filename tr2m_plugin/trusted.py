@@ -52,7 +52,8 @@ _BRIEF.maxlevel = 2
 
 def brief(value: Any) -> str:
     """A value for a message, a short line whatever it is."""
-    return _BRIEF.repr(value).replace("\n", " ")
+    text = _BRIEF.repr(value).replace("\n", " ")
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def check_config(config: Any, part: str, place: str) -> None:
