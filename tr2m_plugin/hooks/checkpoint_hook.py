@@ -68,7 +68,7 @@ class SafeCheckpointHook(CheckpointHook):
         runner.logger.info(f"Checkpoints will be saved to {self._folder}.")
         info = runner.message_hub.runtime_info
         kept = info.get("keep_ckpt_ids")
-        self.keep_ckpt_ids = [step for step in kept if type(step) is int] if isinstance(kept, list) else []  # type: ignore[assignment]
+        self.keep_ckpt_ids = [step for step in kept if type(step) is int] if isinstance(kept, list) else []
         self._restore_best(runner)
         if runner.iter == 0:
             return
@@ -184,10 +184,10 @@ class SafeCheckpointHook(CheckpointHook):
         if self.max_keep_ckpts > 0:
             steps = [*(earlier for earlier in self.keep_ckpt_ids if earlier < step), step]
             outdated = [self.filename_tmpl.format(earlier) for earlier in steps[: -self.max_keep_ckpts]]
-            self.keep_ckpt_ids = steps[-self.max_keep_ckpts :]  # type: ignore[assignment]
+            self.keep_ckpt_ids = steps[-self.max_keep_ckpts :]
             hub.update_info("keep_ckpt_ids", self.keep_ckpt_ids)
             hub.update_info(OUTDATED, [*hub.runtime_info.get(OUTDATED, []), *outdated])
-        self.last_ckpt = str(self._folder / name)  # type: ignore[operator]
+        self.last_ckpt = str(self._folder / name)
         hub.update_info("last_ckpt", self.last_ckpt)
         self._write(
             runner,

@@ -41,7 +41,8 @@ class TrainingRunner(Runner):
         broadcast_object_list(found)
         self._resume = found[0] is not None
         # With `resume` and `load_from`, MMEngine would resume from the weights that training was to start from.
-        self._load_from = found[0] or self._load_from
+        if found[0] is not None:
+            self._load_from = found[0]
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """See MMEngine's.
