@@ -15,6 +15,7 @@ from torch import nn
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import MODELS, scoped
+from tr2m_plugin.units import find_unit
 from tr2m_plugin.weights import resolve_pretrained
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -29,8 +30,8 @@ class ModelSpec:
         model: config of `TR2M`.
         relative_depth: config of the relative depth network.
         text_encoder: config of the text encoder.
-        units: unit of the depth by word: a description that holds one of a unit's words means a scene whose training
-            data was in that unit; otherwise metres.
+        units: words by unit of the depth: a description that says one of a unit's words, as `find_unit` reads it,
+            means a scene whose training data was in that unit; otherwise metres.
         about: free notes: what it was trained on, for how long, by which version.
     """
 
@@ -42,11 +43,7 @@ class ModelSpec:
 
     def unit_of(self, text: str) -> str:
         """The unit of the depth that the model predicts for a scene so described, "m" by default."""
-        lowered = text.lower()
-        for unit, words in self.units.items():
-            if any(word in lowered for word in words):
-                return unit
-        return "m"
+        return find_unit(text, self.units)[0]
 
 
 def spec_of(config: Any, about: dict[str, Any] | None = None) -> ModelSpec:
