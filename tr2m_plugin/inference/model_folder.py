@@ -15,6 +15,7 @@ from torch import nn
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import MODELS, scoped
+from tr2m_plugin.replacing import check_folder, read_marked
 from tr2m_plugin.units import find_unit
 from tr2m_plugin.weights import resolve_pretrained
 
@@ -83,15 +84,19 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
         folder: made if need be.
         spec: what builds the model.
         state: a checkpoint's `state_dict`.
+
+    Raises:
+        InputError: the folder holds something and is no model folder.
     """
     from safetensors.torch import save_file
 
     target = Path(folder)
+    check_folder(target, lambda one: read_marked(one / CONFIG, format=FORMAT) is not None, "a model folder", "folder")
     target.mkdir(parents=True, exist_ok=True)
     # The frozen encoder has no weights in the folder, and need not be at hand.
     weights = trainable_weights(MODELS.build(scoped({**spec.model, "image_encoder": None})), state)
-    save_file(weights, target / WEIGHTS)
     (target / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n")
+    save_file(weights, target / WEIGHTS)
 
 
 def load_spec(folder: str | os.PathLike) -> ModelSpec:
