@@ -85,10 +85,7 @@ def find_unit(text: str, units: Mapping[str, Iterable[str]]) -> tuple[str, str]:
         if other is None:
             return unit, f"the description says {found!r}"
         passed_over = f": {found!r} stands with {other!r}"
-    return (
-        "m",
-        f"the description speaks of no scene in another unit{passed_over}" if units else "the model has no other",
-    )
+    return "m", f"the description speaks of no scene in {' or '.join(units) or 'another unit'}{passed_over}"
 
 
 def _counts(words: list[str], place: int, listed: Iterable[str]) -> bool:

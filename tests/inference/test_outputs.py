@@ -64,7 +64,7 @@ def test_the_json_says_what_the_numbers_are(tmp_path):
 
 
 def test_a_png_in_millimetres_for_ros(tmp_path):
-    depth = np.array([[0.5, 65.5355], [2.0004, 70.0]])
+    depth = np.array([[0.5, 65.536], [2.0004, 70.0]])
     write_prediction(tmp_path, prediction(depth), png_unit="mm")
     stored = cv2.imread(str(tmp_path / "a_depth.png"), cv2.IMREAD_UNCHANGED)
     assert stored.tolist() == [[500, 0], [2000, 0]], "what does not fit is no measurement"
