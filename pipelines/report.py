@@ -17,13 +17,15 @@ from matplotlib.figure import Figure
 
 from pipelines.evaluate import EXAMPLES, METHODS
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.arrays import read_array
+from tr2m_plugin.datasets.arrays import read_array, read_image
 from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import require
 from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
 from tr2m_plugin.evaluation.tables import TABLES, Table, build_table
 from tr2m_plugin.inference.model_folder import load_spec
+from tr2m_plugin.inference.outputs import write_png
 from tr2m_plugin.visualization import DEPTH_COLORS, colorize, colorize_depth, error_map, inverse_limits
+from tr2m_plugin.visualization.text import write_text
 
 SHOWN = ("d1", "d2", "d3", "abs_rel", "rmse", "rmse_log", "log10", "silog")
 HEADINGS = {
@@ -142,14 +144,14 @@ def draw_panel(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, str]:
         colorize_depth(truth, near, far),
         error_map(pred, truth),
     ]
-    width = round(TILE_HEIGHT * arrays["image"].shape[1] / arrays["image"].shape[0])
+    width = min(round(TILE_HEIGHT * arrays["image"].shape[1] / arrays["image"].shape[0]), 8 * TILE_HEIGHT)
     gap = np.full((TILE_HEIGHT, 4, 3), 255, np.uint8)
     row = [
         part
         for tile in tiles
         for part in (cv2.resize(tile, (width, TILE_HEIGHT), interpolation=cv2.INTER_NEAREST), gap)
     ]
-    cv2.imwrite(str(path), np.hstack(row[:-1])[..., ::-1])
+    write_png(path, np.hstack(row[:-1])[..., ::-1])
     return {
         "depth": f"{near:.3g} to {far:.3g}",
         "scale": f"{scale.min():.3g} to {scale.max():.3g}",
@@ -163,9 +165,9 @@ def draw_overview(path: Path, panels: dict[str, Path]) -> str:
     figure = Figure(figsize=(11, 0.3 + 1.25 * len(panels)), layout="constrained")
     rows = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, (name, panel) in zip(rows, panels.items(), strict=True):
-        axes.imshow(cv2.imread(str(panel))[..., ::-1])
+        axes.imshow(read_image(str(panel)))
         axes.set(xticks=[], yticks=[])
-        axes.set_ylabel(name, fontsize=9)
+        write_text(axes.set_ylabel, name, 16, fontsize=9)
         axes.spines[:].set_visible(False)
     for i, tile in enumerate(TILES):
         rows[0].text((i + 0.5) / len(TILES), 1.04, tile, fontsize=9, ha="center", transform=rows[0].transAxes)

@@ -1,4 +1,9 @@
+import errno
+import io
 import json
+import os
+import shutil
+import subprocess
 import sys
 
 import cv2
@@ -52,6 +57,11 @@ def test_what_fails_is_named_and_the_rest_is_done(trained, pictures, tmp_path, c
         (["{pictures}", "--text", TEXT, "--model", "nowhere"], "nowhere is not a model folder"),
         (["{pictures}", "--text", TEXT, "--fov", "200"], "a field of view lies between"),
         (["{pictures}"], "has no description"),
+        (["{pictures}", "--text", TEXT, "--fov", "60", "--intrinsics", "9", "9", "9", "9"], "leave one of them out"),
+        (["{pictures}", "--text", TEXT, "--intrinsics", "0", "0", "160", "120"], "fx and fy above 0"),
+        (["{pictures}", "--text", TEXT, "--intrinsics", "99", "99", "160", "120"], "lies outside the picture"),
+        (["{pictures}", "--text", TEXT, "--size", "100", "140"], "multiples of the patch size, 14, not 100 × 140"),
+        (["{pictures}", "--text", "caf\udce9"], "the text is not UTF-8"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(pictures, tmp_path, capsys, arguments, message):
@@ -61,6 +71,92 @@ def test_bad_input_is_one_line_and_status_2(pictures, tmp_path, capsys, argument
     assert message in error
     assert "Traceback" not in error
     assert not list((tmp_path / "out").rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    "option", [["--batch-size", "-1"], ["--batch-size", "0"], ["--size", "0", "0"], ["--size", "-14", "28"]]
+)
+def test_values_are_checked(option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["predict", "a.png", *option])
+    assert stopped.value.code == 2
+    assert "is not a whole number above 0" in capsys.readouterr().err
+
+
+def test_what_is_not_ours_stays(trained, pictures, capsys):
+    (pictures / "a_depth.png").write_bytes(b"truth")
+    (pictures / "b.json").write_text('{"shapes": []}')
+    arguments = ["--model", str(trained / "model"), "--device", "cpu", "--text", TEXT, "--out", str(pictures)]
+    assert main(["predict", str(pictures / "a.jpg"), str(pictures / "b.jpg"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "a_depth.png is there already and is not of a prediction" in error
+    assert "b.json is there already" in error
+    assert "choose another folder with --out" in error
+    assert sorted(path.name for path in pictures.iterdir()) == ["a.jpg", "a_depth.png", "b.jpg", "b.json"]
+    assert (pictures / "a_depth.png").read_bytes() == b"truth"
+
+
+def test_names_in_any_encoding_and_millimetres_are_said(trained, pictures, tmp_path, monkeypatch):
+    odd = pictures / os.fsdecode(b"caf\xe9 \xff.jpg")
+    shutil.copy(pictures / "a.jpg", odd)
+    shutil.copy(pictures / "a.jpg", pictures / ("n" * 246 + ".jpg"))
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    arguments = ["--model", str(trained / "model"), "--device", "cpu", "--out", str(tmp_path / "out"), "--unit", "m"]
+    assert main(["predict", str(pictures), "--text", "The colon, $x$ Ba$$in.", *arguments]) == 2
+    for stream in (sys.stdout, sys.stderr):
+        stream.seek(0)
+    out, error = sys.stdout.read(), sys.stderr.read()
+    assert "caf\\udce9 \\udcff.npy and 3 more" in out
+    assert "File name too long" in error
+    assert "1 of 4 pictures failed" in error
+    assert (tmp_path / "out" / os.fsdecode(b"caf\xe9 \xff_color.png")).is_file()
+    assert json.loads((tmp_path / "out" / "b.json").read_text())["unit_reason"].startswith("asked for; the model's own")
+    assert "depth is in mm" not in error
+    main(["predict", str(pictures / "b.jpg"), "--text", "A view of the colon.", *arguments[:-2]])
+    sys.stderr.seek(0)
+    assert "tr2m: b: depth is in mm: the description says 'colon'\n" in sys.stderr.read()
+
+
+def test_a_full_disk_stops_with_a_line(trained, pictures, tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tr2m_plugin.inference.outputs.write_prediction", full)
+    arguments = ["--model", str(trained / "model"), "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(["predict", str(pictures), "--text", TEXT, *arguments]) == 2
+    assert f"tr2m: {tmp_path / 'out'}: No space left on device: make room" in capsys.readouterr().err
+
+
+def test_commands_with_one_file_replace_only_their_own(tmp_path, capsys):
+    out = tmp_path / "photo.png"
+    out.write_bytes(b"\x89PNG a photograph")
+    for command in (["features", "config.py", "a.pth"], ["data", "show", "nyu", "nowhere", "0"], ["describe", "a.png"]):
+        assert main([*command, "--out", str(out)]) == 2
+        assert "photo.png is there already and is not a" in capsys.readouterr().err
+    assert main(["evaluate", "--predictions", "nowhere", "--out", str(tmp_path)]) == 2
+    assert "holds other things and is not an evaluation's" in capsys.readouterr().err
+    assert out.read_bytes() == b"\x89PNG a photograph"
+
+
+def test_help_needs_no_network_library():
+    code = (
+        "import sys; sys.argv = ['tr2m', '--help']\n"
+        "from tr2m_plugin.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'mmengine', 'numpy'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_package_offers_its_hook():
+    import tr2m_plugin
+    from tr2m_plugin.hooks import SOCHook
+
+    assert tr2m_plugin.SOCHook is SOCHook
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = tr2m_plugin.Nothing
 
 
 def test_a_missing_extra_is_one_line(pictures, tmp_path, capsys, monkeypatch):

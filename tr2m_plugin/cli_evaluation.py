@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tr2m_plugin.cli_options import count, factor, number
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.replacing import check_file, check_folder, is_drawing
 
 ROOTS = Path("params.yaml")
 
@@ -42,7 +44,7 @@ def _changes(given: list[str]) -> dict[str, Any]:
 def _size(given: list[str]) -> str | tuple[int, int]:
     if len(given) == 1 and given[0] in ("protocol", "model"):
         return given[0]
-    if len(given) == 2 and all(side.isdigit() and int(side) > 0 for side in given):
+    if len(given) == 2 and all(side.isdecimal() and int(side) > 0 for side in given):
         return int(given[0]), int(given[1])
     raise InputError(f"--size is protocol, model, or height and width, not {' '.join(given)}")
 
@@ -50,10 +52,14 @@ def _size(given: list[str]) -> str | tuple[int, int]:
 def _part(given: str | None) -> tuple[int, int] | None:
     if given is None:
         return None
-    number, _, count = given.partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+    part, _, parts = given.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise InputError(f"--part is K/N with K from 1 to N, not {given!r}")
-    return int(number), int(count)
+    return int(part), int(parts)
+
+
+def _is_evaluation(folder: Path) -> bool:
+    return (folder / "metrics.json").is_file() or (folder / "predictions").is_dir()
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -82,6 +88,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         workers=args.workers,
         pictures=not args.no_pictures,
     )
+    check_folder(args.out, _is_evaluation, "an evaluation's")
     changes, returns = _changes(args.set), _returns(args)
     also = [read_metrics(path) for path in args.also]
     if args.predictions and (args.part or args.weights):
@@ -129,28 +136,6 @@ def _predictions(folder: Path, datasets: Sequence[Any], args: argparse.Namespace
     return found
 
 
-def _count(text: str) -> int:
-    if not (text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _number(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
-def _factor(text: str) -> float:
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if not 0 < factor < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return factor
-
-
 def _print(metrics: Mapping[str, Any]) -> None:
     for method, entry in metrics.items():
         for dataset, values in entry.items():
@@ -184,7 +169,7 @@ def add_evaluate(commands: Any) -> None:
     )
     add("--returns", choices=["depth", "disparity"], help="what the numbers are, where the model does not say")
     add("--unit", choices=["m", "mm", "dataset", "none"], help="of them; none: affine-invariant")
-    add("--png-scale", type=_factor, help="factor from the numbers of PNG files to the unit")
+    add("--png-scale", type=factor, help="factor from the numbers of PNG files to the unit")
     add("--datasets", nargs="*", default=[], metavar="NAME[=ROOT]", help="(default: all that have a root)")
     add("--roots", type=Path, default=ROOTS, help="YAML file of datasets and their roots (default: params.yaml)")
     add("--profile", default="paper", help="profile of params.yaml (default: paper)")
@@ -220,7 +205,7 @@ def add_evaluate(commands: Any) -> None:
         help="sentences that models get: right, wrong_scene, wrong_domain (default: right)",
     )
     add("--wrong-text", help="another domain's sentence, where the datasets have one domain")
-    add("--seed", type=_number, default=0, help="of wrong descriptions (default: 0)")
+    add("--seed", type=number, default=0, help="of wrong descriptions (default: 0)")
     add(
         "--size",
         nargs="+",
@@ -238,9 +223,9 @@ def add_evaluate(commands: Any) -> None:
     )
     add("--save-predictions", action="store_true", help="keep them as shards; repeated, only what is missing is done")
     add("--part", metavar="K/N", help="predict every N-th picture from the K-th on, and measure nothing")
-    add("--limit", type=_count, help="the most pictures of a dataset, evenly spaced (default: all)")
-    add("--batch-size", type=_count, default=4, help="pictures at a time (default: 4)")
-    add("--workers", type=_number, default=2, help="processes that read pictures (default: 2)")
+    add("--limit", type=count, help="the most pictures of a dataset, evenly spaced (default: all)")
+    add("--batch-size", type=count, default=4, help="pictures at a time (default: 4)")
+    add("--workers", type=number, default=2, help="processes that read pictures (default: 2)")
     add("--device", default="auto", help="torch device (default: auto)")
     add("--dtype", default="float32", help="precision of transformers' networks (default: float32)")
     add("--no-pictures", action="store_true", help="draw no error maps")
@@ -260,6 +245,7 @@ def _show(args: argparse.Namespace) -> int:
     from tr2m_plugin.tools.describe import parse_options
     from tr2m_plugin.tools.verify import show_sample
 
+    check_file(args.out, is_drawing, "a picture that tr2m drew")
     out = show_sample(
         args.dataset, args.root, args.sample, args.out, args.protocol, args.descriptions, parse_options(args.options)
     )
@@ -286,7 +272,7 @@ def add_data(commands: Any) -> None:
         parser.add_argument("root", help="its folder")
         parser.add_argument("--protocol", default="release", help="how its files are read (default: release)")
         parser.add_argument("--options", nargs="+", default=[], metavar="NAME=VALUE", help="of its reader")
-    verify.add_argument("--sample", type=int, default=20, help="files to decode of each split (default: 20)")
+    verify.add_argument("--sample", type=count, default=20, help="files to decode of each split (default: 20)")
     verify.set_defaults(run=_verify)
     show.add_argument("sample", help="sample id, or a number in the dataset's order")
     show.add_argument("--descriptions", nargs="+", type=Path, default=[], help="tables, or RSA's folder `text`")

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine import registry as _mmengine
 from mmengine.registry import Registry
 
+from tr2m_plugin.config_lookup import register_configs
 from tr2m_plugin.errors import InputError
 
 SCOPE = "tr2m_plugin"
@@ -51,3 +52,5 @@ INFERENCERS = _child("inferencer", _mmengine.INFERENCERS, "inference.inferencer"
 for _registry in list(vars(_mmengine).values()):
     if isinstance(_registry, Registry) and SCOPE not in _registry.children:
         _child(_registry.name, _registry)
+
+register_configs()

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tr2m_plugin import TR2MInferencer
 from tr2m_plugin.datasets.pictures import list_pictures, name_pictures, read_sentence
@@ -54,7 +55,84 @@ def test_batches_change_nothing_and_the_text_matters(inferencer, folder):
     (other,) = inferencer(folder / "a.jpg", text="An endoscopic view of the cecum.")
     assert not np.allclose(other.depth, one[0].depth, rtol=0.01)
     assert (one[0].unit, other.unit) == ("m", "mm")
-    assert inferencer(folder / "a.jpg", text=TEXT, unit="mm")[0].unit == "mm"
+
+
+def test_depth_is_converted_to_the_unit(inferencer, folder):
+    (own,), (converted,) = (inferencer(folder / "a.jpg", text=TEXT, unit=unit) for unit in (None, "mm"))
+    assert (own.unit, converted.unit) == ("m", "mm")
+    np.testing.assert_allclose(converted.depth, 1000 * own.depth, rtol=1e-6)
+    np.testing.assert_allclose(
+        1 / (converted.scale * converted.relative + converted.shift),
+        1000 / (own.scale * own.relative + own.shift),
+        rtol=1e-4,
+    )
+    assert converted.unit_reason == f"asked for; the model's own is m: {own.unit_reason}"
+    colon = "A view of the colon."
+    (own,), (same,) = (inferencer(folder / "a.jpg", text=colon, unit=unit) for unit in (None, "mm"))
+    assert own.unit_reason == same.unit_reason == "the description says 'colon'"
+    np.testing.assert_array_equal(own.depth, same.depth)
+    with pytest.raises(InputError, match="a unit of depth is m or mm, not 'km'"):
+        inferencer(folder / "a.jpg", text=TEXT, unit="km")
+
+
+def test_arrays_number_on_in_a_folder(inferencer, tmp_path):
+    image = np.zeros((8, 9, 3), np.uint8)
+    for _ in range(2):
+        inferencer(image, text=TEXT, out_dir=tmp_path)
+    names = [found.name for found in inferencer([image, Image.fromarray(image)], text=TEXT, out_dir=tmp_path)]
+    assert names == ["2", "3"]
+    assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["0.npy", "1.npy", "2.npy", "3.npy"]
+    (named,) = inferencer(image, text=TEXT, out_dir=tmp_path, names=["left/7"])
+    assert named.name == "left/7"
+    assert (tmp_path / "left" / "7.json").is_file()
+
+
+def test_a_bar_is_for_several_pictures(trained, capsys):
+    shows = TR2MInferencer(trained / "model", device="cpu")
+    image = np.zeros((8, 9, 3), np.uint8)
+    shows(image, text=TEXT)
+    assert "picture" not in capsys.readouterr().err
+    shows([image, image], text=TEXT)
+    assert "2/2" in capsys.readouterr().err
+
+
+def test_any_exception_is_one_pictures(inferencer, folder, monkeypatch):
+    def fails(batch):
+        if any(sample.text == "two" for sample in batch["data_samples"]):
+            raise ValueError("no such place\nmore")
+        return whole(batch)
+
+    whole = inferencer.forward
+    monkeypatch.setattr(inferencer, "forward", fails)
+    errors = []
+    found = list(inferencer.predict(folder, ["one", "two", "three"], on_error=errors.append))
+    assert [prediction.name for prediction in found] == ["a", "sub/c"]
+    assert [str(error) for error in errors] == ["b: ValueError: no such place"]
+    with pytest.raises(InputError, match="b: ValueError: no such place"):
+        inferencer(folder, ["one", "two", "three"])
+    monkeypatch.undo()
+
+    def broken(_):
+        raise MemoryError
+
+    monkeypatch.setattr("tr2m_plugin.inference.inferencer.read_image", broken)
+    assert list(inferencer.predict(folder / "a.jpg", TEXT, on_error=errors.append)) == []
+    assert str(errors[-1]).endswith("a.jpg: MemoryError")
+
+
+def test_large_pictures_are_few_in_memory_and_small_for_the_networks(inferencer, folder, monkeypatch):
+    sizes = []
+    whole = inferencer.forward
+    monkeypatch.setattr(inferencer, "forward", lambda batch: sizes.append(len(batch["inputs"])) or whole(batch))
+    monkeypatch.setattr("tr2m_plugin.inference.inferencer.BATCH_PIXELS", 2000)
+    assert [found.depth.shape for found in inferencer(folder, text=TEXT)] == [(30, 50), (90, 64), (40, 40)]
+    assert sizes == [2, 1]
+    monkeypatch.setattr("tr2m_plugin.inference.inferencer.NETWORK_PIXELS", 1000)
+    (found,) = inferencer(folder / "b.png", text=TEXT)
+    small = cv2.resize(found.image, (27, 38), interpolation=cv2.INTER_AREA)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(inferencer(small, text=TEXT)[0].relative, found.relative)
+    assert found.depth.shape == (90, 64)
 
 
 def test_descriptions_lie_beside_the_pictures(inferencer, folder):
@@ -99,6 +177,15 @@ def test_bad_input_is_refused(inferencer, folder, tmp_path):
         inferencer(folder, text=["a", "b"])
     with pytest.raises(InputError, match="the text is empty"):
         inferencer(folder, text=" ")
+    with pytest.raises(InputError, match="text 2 of 3 is None: describe the scene"):
+        inferencer(folder, text=[TEXT, None, TEXT])
+    with pytest.raises(InputError, match=r"the text is not UTF-8: 'caf\\udce9'"):
+        inferencer(folder, text="caf\udce9")
+    for number in (0, -1, 1.5):
+        with pytest.raises(InputError, match=f"batch_size is a whole number above 0, not {number}"):
+            inferencer(folder, text=TEXT, batch_size=number)
+    with pytest.raises(InputError, match="are normalised"):
+        inferencer(folder, text=TEXT, intrinsics=(0.8, 1.07, 0.5, 0.5))
     with pytest.raises(InputError, match="an array has no description"):
         inferencer(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(InputError, match=r"\(H, W, 3\) uint8 RGB, not \(8, 8\)"):
@@ -116,6 +203,9 @@ def test_a_config_with_a_checkpoint(trained, repository, inferencer, folder):
     )
     with pytest.raises(InputError, match="is a config: give the weights"):
         TR2MInferencer(config)
+    for size, message in (((0, 0), "in pixels"), ((-14, 28), "in pixels"), ((100, 140), "patch size, 14, not 100")):
+        with pytest.raises(InputError, match=message):
+            TR2MInferencer(trained / "model", device="cpu", size=size)
 
 
 def test_the_packaged_model_tells_a_room_from_its_dolls_house(world):

@@ -1,13 +1,21 @@
+import errno
 import json
-from pathlib import Path
+import os
+import socket
+import subprocess
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from plyfile import PlyData
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.outputs import Intrinsics, Prediction, back_project, png_scale, write_prediction
+from tr2m_plugin.files import write_whole
+from tr2m_plugin.inference.camera import Intrinsics
+from tr2m_plugin.inference.outputs import Prediction, png_scale, write_png, write_prediction
+from tr2m_plugin.replacing import PNG_MARK, is_drawing
 
 
 def prediction(depth, name="a"):
@@ -29,6 +37,8 @@ def test_the_files_say_the_same(tmp_path):
     stored = cv2.imread(str(tmp_path / "sub" / "a_depth.png"), cv2.IMREAD_UNCHANGED)
     assert stored.dtype == np.uint16
     np.testing.assert_allclose(stored * facts["png_scale"], depth, atol=facts["png_scale"] / 2 + 1e-6)
+    cloud = PlyData.read(str(tmp_path / "sub" / "a.ply"))
+    assert cloud.comments == ["unit: m; x to the right, y down, z forward from the camera"]
     vertices = PlyData.read(str(tmp_path / "sub" / "a.ply"))["vertex"]
     points = np.stack([vertices[axis] for axis in "xyz"], -1).reshape(20, 30, 3)
     np.testing.assert_allclose(points[..., 2], depth, rtol=1e-6)
@@ -42,18 +52,100 @@ def test_the_png_is_as_fine_as_16_bits_allow(largest, step):
     assert png_scale(np.array([0.0, largest])) == pytest.approx(step)
 
 
-def test_a_field_of_view_is_a_camera():
-    camera = Intrinsics.from_fov(90, 100, 200)
-    assert camera.fx == pytest.approx(100)
-    left = back_project(np.full((100, 200), 2.0), camera)[50, 0]
-    assert left[0] == pytest.approx(-2 * 99.5 / 100)
-    for wrong in (0, 180, -3):
-        with pytest.raises(InputError, match="between 0 and 180"):
-            Intrinsics.from_fov(wrong, 10, 10)
+def test_the_json_says_what_the_numbers_are(tmp_path):
+    found = replace(prediction(np.full((4, 6), 2.5)), unit_reason="because", model="mine", weights="0123")
+    write_prediction(tmp_path, found, Intrinsics(25.0, 26.0, 2.5, 1.5))
+    facts = json.loads((tmp_path / "a.json").read_text())
+    assert facts["format"] == "tr2m prediction"
+    assert (facts["unit_reason"], facts["model"], facts["weights"]) == ("because", "mine", "0123")
+    assert facts["depth_range"] == [2.5, 2.5]
+    assert facts["intrinsics"] == {"fx": 25.0, "fy": 26.0, "cx": 2.5, "cy": 1.5, "source": "given"}
+    assert sorted(facts["files"]) == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_a_png_in_millimetres_for_ros(tmp_path):
+    depth = np.array([[0.5, 65.536], [2.0004, 70.0]])
+    write_prediction(tmp_path, prediction(depth), png_unit="mm")
+    stored = cv2.imread(str(tmp_path / "a_depth.png"), cv2.IMREAD_UNCHANGED)
+    assert stored.tolist() == [[500, 0], [2000, 0]], "what does not fit is no measurement"
+    facts = json.loads((tmp_path / "a.json").read_text())
+    assert (facts["png_scale"], facts["png_beyond"]) == (0.001, 2)
+    write_prediction(tmp_path, replace(prediction(depth), unit="mm"), png_unit="mm")
+    assert json.loads((tmp_path / "a.json").read_text())["png_scale"] == 1
+    with pytest.raises(InputError, match="png_unit is mm or None, not 'cm'"):
+        write_prediction(tmp_path, prediction(depth), png_unit="cm")
+
+
+@pytest.mark.parametrize("name", ["a_depth.png", "a.json", "a.npy", "a_color.png"])
+def test_no_file_of_another_is_replaced(tmp_path, name):
+    found = prediction(np.ones((4, 4)))
+    (tmp_path / name).write_text('{"shapes": []}')
+    with pytest.raises(InputError, match=rf"{name} is there already and is not of a prediction .* another folder with"):
+        write_prediction(tmp_path, found)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == '{"shapes": []}'
+
+
+def test_ones_own_files_are_replaced_and_no_others(tmp_path):
+    found = prediction(np.ones((4, 4)))
+    write_prediction(tmp_path, found, Intrinsics(5.0, 5.0, 1.5, 1.5))
+    write_prediction(tmp_path, replace(found, depth=found.depth * 2))
+    assert np.load(tmp_path / "a.npy").max() == 2
+    assert not (tmp_path / "a.ply").exists(), "the cloud was another depth's"
+    (tmp_path / "a.ply").write_text("somebody's")
+    with pytest.raises(InputError, match=r"a.ply is there already"):
+        write_prediction(tmp_path, found, Intrinsics(5.0, 5.0, 1.5, 1.5))
+    crafted = {"format": "tr2m prediction", "files": ["../b.txt", "a.json", 7]}
+    (tmp_path / "b.txt").write_text("kept")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.json").write_text(json.dumps(crafted))
+    write_prediction(tmp_path / "out", found)
+    assert (tmp_path / "b.txt").read_text() == "kept"
+
+
+def test_any_name_and_any_sentence(tmp_path):
+    found = prediction(np.ones((4, 4)), os.fsdecode(b"caf\xe9 \xff"))
+    files = write_prediction(tmp_path, replace(found, text="A poster of Ba$$in, $x^ \ud800 \x00 \u4f60."))
+    assert all(file.is_file() for file in files)
+    assert read_png(files[2]).shape == read_png(write_prediction(tmp_path, prediction(np.ones((4, 4))))[2]).shape
+    with pytest.raises(OSError, match="too long"):
+        write_prediction(tmp_path / "long", prediction(np.ones((4, 4)), "n" * 248))
+    assert not list((tmp_path / "long").iterdir()), "nothing of it is written"
+
+
+def read_png(path):
+    return cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = tmp_path / f".partial-{socket.gethostname()}-{ended.pid}-1.npy"
+    left.write_text("half")
+    write_prediction(tmp_path, prediction(np.ones((4, 4))))
+    assert not left.exists()
+
+
+def test_a_picture_can_carry_text(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
+    write_png(tmp_path / "plain.png", pixels)
+    write_png(tmp_path / "marked.png", pixels, PNG_MARK)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "marked.png")), pixels)
+    assert Image.open(tmp_path / "marked.png").text == PNG_MARK
+    assert (is_drawing(tmp_path / "marked.png"), is_drawing(tmp_path / "plain.png")) == (True, False)
 
 
 def test_nothing_is_left_half_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2, "imwrite", lambda path, _: bool(Path(path).write_text("half")) and False)
-    with pytest.raises(InputError, match="could not be written"):
+    def full(path, write):
+        if path.suffix == ".png":
+            write(path.with_name(".partial-1.png"))
+            path.with_name(".partial-1.png").unlink()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_whole(path, write)
+
+    monkeypatch.setattr("tr2m_plugin.inference.outputs.write_whole", full)
+    with pytest.raises(OSError, match="No space"):
         write_prediction(tmp_path, prediction(np.ones((4, 4))))
-    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npy"]
+    monkeypatch.undo()
+    assert len(write_prediction(tmp_path, prediction(np.ones((4, 4))))) == 4, "the next run may replace them"

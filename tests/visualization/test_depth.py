@@ -3,7 +3,7 @@ import pytest
 from matplotlib import colormaps
 
 from tr2m_plugin.visualization import colorize, colorize_depth, depth_with_bar, error_map, inverse_limits
-from tr2m_plugin.visualization.depth import NOTHING
+from tr2m_plugin.visualization.depth import ABOVE, BAR, LARGEST, NOTHING
 
 
 def test_colours_run_from_low_to_high_and_nothing_is_grey():
@@ -40,6 +40,21 @@ def test_the_bar_stands_beside_the_picture():
     assert picture.dtype == np.uint8
     assert picture.shape[1] > 800
     assert picture[300, 20:400].std() > 0
+
+
+def test_the_title_does_not_change_the_picture():
+    depth = np.linspace(1, 9, 60 * 80).reshape(60, 80)
+    plain, long = depth_with_bar(depth, "m"), depth_with_bar(depth, "m", "Ba$$in " * 3000)
+    assert plain.shape == long.shape
+    np.testing.assert_array_equal(plain[ABOVE:], long[ABOVE:])
+    assert (plain[:ABOVE] != long[:ABOVE]).any()
+
+
+@pytest.mark.parametrize("size", [(800, 1), (2000, 20), (1, 3000), (1, 1), (2500, 2100)])
+def test_what_is_drawn_is_bounded(size):
+    picture = depth_with_bar(np.linspace(1, 9, size[0] * size[1], dtype=np.float32).reshape(size), "m")
+    assert max(picture.shape) <= LARGEST + BAR
+    assert min(picture.shape[:2]) >= 200
 
 
 def test_sparse_points_are_drawn_larger_and_the_nearer_wins():

@@ -15,12 +15,15 @@ def test_a_row_per_example_and_two_tiles_per_method(tmp_path, size):
     def draw(name, count, methods):
         depths = dict.fromkeys(methods, truth * 1.1)
         shown = {method: numbers[method] for method in methods}
-        examples = [Example(str(n), f"room/{n}", picture, truth, depths, shown) for n in range(count)]
-        draw_errors(tmp_path / name, examples, "m", "a title")
+        examples = [Example(f"{n} $x$$", f"room$_$/{n}", picture, truth, depths, shown) for n in range(count)]
+        draw_errors(tmp_path / name, examples, "m", "a title of Ba$$in")
         return cv2.imread(str(tmp_path / name))
 
     small, wide, tall = draw("a.png", 1, ["one"]), draw("b.png", 1, ["one", "another"]), draw("c.png", 3, ["one"])
     assert wide.shape[1] > 1.3 * small.shape[1]
+    narrow = np.zeros((800, 1, 3), np.uint8)
+    draw_errors(tmp_path / "d.png", [Example("a", "b", narrow, truth, {}, {})], "m", "a column")
+    assert max(cv2.imread(str(tmp_path / "d.png")).shape) < 1000
     assert tall.shape[0] > 1.5 * small.shape[0]
     assert (small.reshape(-1, 3).std(0) > 0).all()
 

@@ -26,7 +26,7 @@ def test_a_picture_with_a_panel_per_name():
     depth = torch.linspace(1, 5, 16)[None, None, :, None].expand(2, 1, 16, 20).clone()
     depth[:, :, :4] = 0
     maps = torch.randn(2, 6, 8, 10)
-    one, two = (draw_features({str(i): (maps, depth) for i in range(n)}, "pca") for n in (1, 2))
+    one, two = (draw_features({f"{i} Ba$$in": (maps, depth) for i in range(n)}, "pca") for n in (1, 2))
     assert one.dtype == np.uint8
     assert one.shape[2] == 3
     assert two.shape[1] - one.shape[1] == 500

@@ -12,6 +12,7 @@ from tr2m_plugin.models.encoders import check_size
 from tr2m_plugin.models.release import load_release_weights, read_release, release_sizes
 from tr2m_plugin.models.rescale_net import RescaleNet
 from tr2m_plugin.trusted import parameters_within
+from tr2m_plugin.units import SURGICAL
 
 NETWORKS = {
     "image_encoder": "facebook/dinov2-large",
@@ -19,9 +20,6 @@ NETWORKS = {
     "relative_depth": "LiheYoung/depth-anything-small-hf",
 }
 """The frozen networks that the release stands on."""
-
-SURGICAL = ["cecum", "colon", "endoscop", "medical", "surgical"]
-"""Words in the descriptions of C3VD and SimCol, whose depth is in millimetres."""
 
 
 def convert_release(
@@ -79,7 +77,7 @@ def convert_release(
         model,
         {"type": "RelativeDepth", "pretrained": names["relative_depth"], "size": list(size), "aligned": True},
         {"type": "CLIPTextEncoder", "pretrained": names["text_encoder"]},
-        {"mm": SURGICAL},
+        {"mm": list(SURGICAL)},
         {"source": "the authors' released weights (https://github.com/BeileiCui/TR2M)", "file": os.path.basename(path)},
     )
     save_model(folder, spec, {f"rescale_net.{name}": value for name, value in net.state_dict().items()})

@@ -29,6 +29,7 @@ from tr2m_plugin.models.metric_depth import MetricDepth, output_of
 from tr2m_plugin.models.relative_depth import RelativeDepth
 from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample, Space
+from tr2m_plugin.units import UNITS, convert
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Returns:
     def __post_init__(self) -> None:
         if self.space not in ("disparity", "depth"):
             raise InputError(f"space must be 'disparity' or 'depth', not {self.space!r}")
-        if self.unit not in (None, "m", "mm"):
+        if self.unit not in (None, *UNITS):
             raise InputError(f"unit must be 'm' or 'mm', not {self.unit!r}")
 
     def depth(self, values: np.ndarray, unit: str) -> np.ndarray:
@@ -57,12 +58,6 @@ class Returns:
             with np.errstate(divide="ignore"):
                 values = np.where(values > 0, 1 / np.maximum(values, 0), np.inf).astype(np.float32)
         return convert(values, self.unit, unit)
-
-
-def convert(depth: np.ndarray, have: str | None, want: str) -> np.ndarray:
-    """Depth in another unit; None has the wanted one already."""
-    factor = {None: 1.0, want: 1.0}.get(have, 1000.0 if want == "mm" else 0.001)
-    return depth if factor == 1 else depth * np.float32(factor)
 
 
 @dataclass

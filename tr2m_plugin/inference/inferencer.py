@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -14,16 +17,29 @@ from mmengine.structures import PixelData
 from torch import Tensor
 from tqdm import tqdm
 
+from tr2m_plugin.checkpoint import state_hash
+from tr2m_plugin.checks import are_numbers
 from tr2m_plugin.datasets.arrays import read_image, stretch_image
-from tr2m_plugin.datasets.pictures import Picture, name_pictures, read_sentence
+from tr2m_plugin.datasets.pictures import name_pictures, read_sentence
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.protocols import resize_prediction
+from tr2m_plugin.inference.arrays import Input, free_number, name_arrays, to_pictures
+from tr2m_plugin.inference.camera import camera_of, check_camera
 from tr2m_plugin.inference.model_folder import WEIGHTS, build_model, load_spec, spec_of
-from tr2m_plugin.inference.outputs import Intrinsics, Prediction, write_prediction
+from tr2m_plugin.inference.outputs import Prediction, write_prediction
 from tr2m_plugin.registry import INFERENCERS, MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample
+from tr2m_plugin.units import check_unit, convert, find_unit
 from tr2m_plugin.weights import resolve_pretrained
+
+BATCH_PIXELS = 40_000_000
+"""A batch takes no further picture from so many pixels on, as pictures wait for their depth at their own size."""
+NETWORK_PIXELS = 16_000_000
+"""Larger pictures are first averaged to so many pixels for the networks, which see far fewer."""
+
+Ready = tuple[str, np.ndarray, str]
+"""Name, picture and sentence."""
 
 
 @INFERENCERS.register_module()
@@ -35,12 +51,15 @@ class TR2MInferencer:
             with `model`, `relative_depth` and `text_encoder`.
         weights: a checkpoint, needed with a config file. Default: those of the model folder.
         device: torch device, or "auto" for the accelerator where there is one. Default: auto.
-        show_progress: whether to show a progress bar. Default: True.
+        show_progress: whether to show a progress bar for several pictures. Default: True.
         size: height and width that pictures are stretched to, multiples of the patch size (14); best near the
             pictures' aspect ratio. Default: the model's own.
 
+    Attributes:
+        name: of the model, without the folders that say where it lies.
+
     Raises:
-        InputError: the model or its weights cannot be opened.
+        InputError: the model or its weights cannot be opened, or the size is none.
 
     Example:
         >>> inferencer = TR2MInferencer("tr2m_mini")
@@ -65,67 +84,88 @@ class TR2MInferencer:
         else:
             self.spec = load_spec(source)
             weights = weights or Path(resolve_pretrained(source)) / WEIGHTS
+        self.name = Path(source).resolve().name if Path(source).exists() else source
         self.device = pick_device(device or "auto")
         self.model = build_model(self.spec, weights, self.device)
         self.relative_depth = MODELS.build(scoped(self.spec.relative_depth)).to(self.device)
         self.text_encoder = MODELS.build(scoped(self.spec.text_encoder)).to(self.device)
         self.show_progress = show_progress
-        self.size = size
+        self.size = self._checked(size)
         self._texts: dict[str, Tensor] = {}
+        self._numbers: dict[Path, int] = {}
+
+    def _checked(self, size: Sequence[int] | None) -> Sequence[int] | None:
+        patch = getattr(self.model, "patch_size", 1)
+        if size is not None and not (are_numbers(size, 2, whole=True) and min(size) > 0):
+            raise InputError(f"size is height and width in pixels, not {size!r}")
+        if size is not None and any(side % patch for side in size):
+            raise InputError(f"size is two multiples of the patch size, {patch}, not {size[0]} × {size[1]}")
+        return size
+
+    @cached_property
+    def weights(self) -> str:
+        """Hash of the model's weights."""
+        return state_hash(self.model)
 
     def __call__(
         self,
-        inputs: Picture | Sequence[Picture],
+        inputs: Input | Sequence[Input],
         text: str | Sequence[str] | None = None,
         out_dir: str | os.PathLike | None = None,
         unit: str | None = None,
         fov: float | None = None,
         intrinsics: Sequence[float] | None = None,
         batch_size: int = 8,
+        names: Sequence[str] | None = None,
+        png_unit: str | None = None,
     ) -> list[Prediction]:
         """Predicts and, with `out_dir`, writes the files of each picture as soon as it is done.
 
         Args:
-            inputs: a picture, a folder, an (H, W, 3) uint8 RGB array, or several pictures or arrays.
+            inputs: a picture, a folder, an (H, W, 3) uint8 array in the order RGB (OpenCV's is BGR: turn it with
+                `image[..., ::-1]`), a picture of PIL's, or several of these.
             text: a sentence for all pictures or one for each. Default: from `NAME.txt` beside each picture.
             out_dir: folder for the files of `write_prediction`. Default: none are written.
-            unit: of the depth. Default: what the model's training says for such descriptions (see `ModelSpec`).
+            unit: that depth is given in, "m" or "mm". Default: the one that the model's training had for such
+                descriptions (see `ModelSpec`).
             fov: horizontal field of view in degrees, for point clouds. Default: unknown.
             intrinsics: fx, fy, cx, cy in pixels, for point clouds. Default: unknown.
             batch_size: pictures per batch. Default: 8.
+            names: of the predictions and their files. Default: the pictures' own; arrays are numbered, in an `out_dir`
+                from the first number on that is free.
+            png_unit: see `write_prediction`.
 
         Returns:
             A prediction per picture.
 
         Raises:
-            InputError: a picture or a description is missing or unreadable; what was written before stays.
+            InputError: a picture or a description is missing or unreadable, or a file is in the way; what was written
+                before stays.
         """
-        results = []
-        for prediction in self.predict(inputs, text, unit, batch_size, skip=out_dir):
-            if out_dir is not None:
-                write_prediction(Path(out_dir), prediction, self.camera(prediction.depth.shape, fov, intrinsics))
+        check_camera(fov, intrinsics)
+        pictures = to_pictures(inputs)
+        if out_dir is None:
+            return list(self.predict(pictures, text, unit, batch_size, names=names))
+        out, results = Path(out_dir), []
+        first = self._numbers[out] if out in self._numbers else free_number(out)
+        for prediction in self.predict(pictures, text, unit, batch_size, skip=out, names=names, first=first):
+            camera = camera_of(prediction.depth.shape, fov, intrinsics)
+            write_prediction(out, prediction, camera, png_unit)
+            if prediction.name.isdigit():
+                self._numbers[out] = max(self._numbers.get(out, 0), int(prediction.name) + 1)
             results.append(prediction)
         return results
 
-    @staticmethod
-    def camera(
-        size: tuple[int, ...], fov: float | None = None, intrinsics: Sequence[float] | None = None
-    ) -> Intrinsics | None:
-        """The camera of a picture of that size, if anything is known of it."""
-        if intrinsics is not None:
-            if len(intrinsics) != 4:
-                raise InputError(f"intrinsics are fx, fy, cx, cy, not {len(intrinsics)} numbers")
-            return Intrinsics(*(float(v) for v in intrinsics))
-        return None if fov is None else Intrinsics.from_fov(fov, size[0], size[1])
-
     def predict(
         self,
-        inputs: Picture | Sequence[Picture],
+        inputs: Input | Sequence[Input],
         text: str | Sequence[str] | None = None,
         unit: str | None = None,
         batch_size: int = 8,
         skip: str | os.PathLike | None = None,
         on_error: Callable[[InputError], None] | None = None,
+        names: Sequence[str] | None = None,
+        first: int = 0,
     ) -> Iterator[Prediction]:
         """Predictions one after another, a batch in memory at a time.
 
@@ -135,31 +175,65 @@ class TR2MInferencer:
             unit: of the depth.
             batch_size: pictures per batch.
             skip: see `list_pictures`. Default: none.
-            on_error: called for a picture that cannot be read or has no description, which is then left out.
-                Default: the error is raised.
+            on_error: called for a picture that cannot be read, has no description or cannot be predicted, which is
+                then left out. Default: the error is raised.
+            names: see `__call__`.
+            first: number of the first array. Default: 0.
+
+        Raises:
+            InputError: an option is not what it should be; or see `on_error`.
         """
-        pictures = name_pictures(inputs, skip)
+        check_unit(unit)
+        if not are_numbers([batch_size], whole=True) or batch_size < 1:
+            raise InputError(f"batch_size is a whole number above 0, not {batch_size!r}")
+        pictures = name_arrays(name_pictures(to_pictures(inputs), skip), names, first)
         if text is not None and not isinstance(text, str) and len(text) != len(pictures):
             raise InputError(f"{len(text)} texts for {len(pictures)} pictures")
-        with tqdm(total=len(pictures), unit="picture", desc="depth", disable=not self.show_progress) as bar:
-            for start in range(0, len(pictures), batch_size):
-                names, images, texts = [], [], []
-                part = pictures[start : start + batch_size]
-                for number, (name, picture) in enumerate(part, start):
-                    try:
-                        sentence = self._text(picture, text, number)
-                        images.append(self._image(picture))
-                    except InputError as error:
-                        if on_error is None:
-                            raise
-                        on_error(error)
-                        continue
-                    names.append(name)
-                    texts.append(sentence)
-                samples = self.forward(self.preprocess(images, texts)) if images else []
-                for name, image, sample in zip(names, images, samples, strict=True):
-                    yield self._prediction(name, image, sample, unit)
-                bar.update(len(part))
+        hidden = not self.show_progress or len(pictures) == 1
+
+        def fail(source: str, error: Exception) -> None:
+            told = error if isinstance(error, InputError) else InputError(f"{source}: {_in_a_line(error)}")
+            if on_error is None:
+                raise told from error
+            on_error(told)
+
+        with tqdm(total=len(pictures), unit="picture", desc="depth", disable=hidden) as bar:
+            for batch in self._batches(pictures, text, batch_size, fail):
+                for found in self._predict(batch, unit, fail):
+                    yield found
+                    bar.update()
+
+    def _batches(
+        self, pictures: Sequence[tuple[str, Any]], text: Any, batch_size: int, fail: Callable[[str, Exception], None]
+    ) -> Iterator[list[Ready]]:
+        batch: list[Ready] = []
+        for number, (name, picture) in enumerate(pictures):
+            try:
+                sentence = self._text(picture, text, number)
+                batch.append((name, self._image(picture), sentence))
+            except Exception as error:  # what a broken file makes of a decoder is anybody's guess
+                fail(name if isinstance(picture, np.ndarray) else str(picture), error)
+            if len(batch) == batch_size or sum(image[..., 0].size for _, image, _ in batch) > BATCH_PIXELS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _predict(
+        self, batch: list[Ready], unit: str | None, fail: Callable[[str, Exception], None]
+    ) -> Iterator[Prediction]:
+        names, images, texts = zip(*batch, strict=True)
+        try:
+            samples = self.forward(self.preprocess(images, texts))
+        except Exception as error:  # of one of them, or all are too much for the memory
+            if len(batch) == 1:
+                fail(names[0], error)
+                return
+            for one in batch:
+                yield from self._predict([one], unit, fail)
+            return
+        for name, image, sample in zip(names, images, samples, strict=True):
+            yield self._prediction(name, image, sample, unit)
 
     @staticmethod
     def _image(picture: Path | np.ndarray) -> np.ndarray:
@@ -175,8 +249,15 @@ class TR2MInferencer:
                 raise InputError("an array has no description beside it: give a text")
             return read_sentence(picture)
         chosen = text if isinstance(text, str) else text[number]
+        which = "the text" if isinstance(text, str) else f"text {number + 1} of {len(text)}"
+        if not isinstance(chosen, str):
+            raise InputError(f"{which} is {chosen!r}: describe the scene in a sentence")
         if not chosen.strip():
-            raise InputError("the text is empty: describe the scene in a sentence")
+            raise InputError(f"{which} is empty: describe the scene in a sentence")
+        try:
+            chosen.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{which} is not UTF-8: {chosen[:60]!a}") from error
         return chosen.strip()
 
     def preprocess(
@@ -189,6 +270,7 @@ class TR2MInferencer:
             texts: a sentence each.
             size: height and width that the pictures are stretched to. Default: the inferencer's.
         """
+        inputs = [_for_networks(image) for image in inputs]
         relative = self.relative_depth(inputs, size or self.size)
         height_width = (relative.shape[-2], relative.shape[-1])
         new = [t for t in dict.fromkeys(texts) if t not in self._texts]
@@ -213,6 +295,30 @@ class TR2MInferencer:
         def array(field: str) -> np.ndarray:
             return sample.get(field).data[0].float().cpu().numpy()
 
+        own, why = find_unit(sample.text, self.spec.units)
         depth = resize_prediction(array("pred_depth_map"), image.shape[:2])
-        maps = (array("scale_map"), array("shift_map"), array("relative_depth_map"))
-        return Prediction(name, image, depth, unit or self.spec.unit_of(sample.text), sample.text, *maps)
+        maps = {"scale": array("scale_map"), "shift": array("shift_map"), "relative": array("relative_depth_map")}
+        found = Prediction(
+            name, image, depth, own, sample.text, **maps, unit_reason=why, model=self.name, weights=self.weights
+        )
+        if unit in (None, own):
+            return found
+        # 1 / (A · D_r + B) stays the depth.
+        scale, shift = (convert(maps[one], unit, own) for one in ("scale", "shift"))
+        reason = f"asked for; the model's own is {own}: {why}"
+        return replace(found, depth=convert(depth, own, unit), unit=unit, scale=scale, shift=shift, unit_reason=reason)
+
+
+def _for_networks(image: np.ndarray) -> np.ndarray:
+    """A picture of at most about `NETWORK_PIXELS`."""
+    height, width = image.shape[:2]
+    factor = (NETWORK_PIXELS / (height * width)) ** 0.5
+    if factor >= 1:
+        return image
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _in_a_line(error: Exception) -> str:
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

@@ -20,7 +20,9 @@ from tr2m_plugin.files import read_json, read_text
 from tr2m_plugin.models.encoders import check_size
 from tr2m_plugin.models.relative_depth import PRETRAINED
 from tr2m_plugin.registry import MODELS, scoped
+from tr2m_plugin.replacing import check_folder, read_marked
 from tr2m_plugin.trusted import brief, check_config, is_text, parameters_within
+from tr2m_plugin.units import find_unit
 from tr2m_plugin.weights import resolve_pretrained
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -36,8 +38,8 @@ class ModelSpec:
         model: config of `TR2M`.
         relative_depth: config of the relative depth network.
         text_encoder: config of the text encoder.
-        units: unit of the depth by word: a description that holds one of a unit's words means a scene whose training
-            data was in that unit; otherwise metres.
+        units: words by unit of the depth: a description that says one of a unit's words, as `find_unit` reads it,
+            means a scene whose training data was in that unit; otherwise metres.
         about: free notes: what it was trained on, for how long, by which version.
     """
 
@@ -49,11 +51,7 @@ class ModelSpec:
 
     def unit_of(self, text: str) -> str:
         """The unit of the depth that the model predicts for a scene so described, "m" by default."""
-        lowered = text.lower()
-        for unit, words in self.units.items():
-            if any(word in lowered for word in words):
-                return unit
-        return "m"
+        return find_unit(text, self.units)[0]
 
 
 def spec_of(config: Any, about: dict[str, Any] | None = None) -> ModelSpec:
@@ -97,17 +95,19 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
         state: a checkpoint's `state_dict`.
 
     Raises:
-        InputError: the weights do not fit, or the spec has parts that a folder cannot have (see `tr2m_plugin.trusted`).
+        InputError: the folder holds something and is no model folder, the weights do not fit, or the spec has parts
+            that a folder cannot have (see `tr2m_plugin.trusted`).
     """
     from safetensors.torch import save_file
 
     target = Path(folder)
+    check_folder(target, lambda one: read_marked(one / CONFIG, format=FORMAT) is not None, "a model folder", "folder")
     for name in NETWORKS:
         check_config(getattr(spec, name), name, f"{target}: {name}")
     weights = trainable_weights(_trained_part(spec, state), state)
     target.mkdir(parents=True, exist_ok=True)
-    save_file(weights, target / WEIGHTS)
     (target / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n")
+    save_file(weights, target / WEIGHTS)
 
 
 def is_model_folder(folder: str | os.PathLike) -> bool:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from tr2m_plugin.errors import InputError, require
-from tr2m_plugin.files import write_whole
-from tr2m_plugin.visualization import depth_with_bar
+from tr2m_plugin import __version__
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import sweep, write_whole
+from tr2m_plugin.inference.camera import Intrinsics, write_ply
+from tr2m_plugin.replacing import check_file, read_marked
+
+FORMAT = "tr2m prediction"
+"""Value of `format` in the JSON beside a prediction's files, which says that they are ours."""
+
+ENDINGS = (".json", ".npy", "_depth.png", "_color.png", ".ply")
+MOST = 65535
+"""The largest number of a 16-bit PNG."""
+HEADER = 33
+"""Bytes of a PNG before its second chunk."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +40,12 @@ class Prediction:
         depth: planar depth in `unit`, (H, W) float32.
         unit: "m" or "mm".
         text: the sentence that was used.
-        scale: scale map A at the network's size, (h, w) float32.
+        scale: scale map A at the network's size, (h, w) float32; 1 / (A · D_r + B) is depth in `unit`.
         shift: shift map B at the network's size, (h, w) float32.
         relative: relative depth D_r at the network's size, (h, w) float32.
+        unit_reason: why it is that unit. Default: not said.
+        model: name of the model. Default: not said.
+        weights: hash of its weights. Default: not said.
     """
 
     name: str
@@ -37,103 +56,137 @@ class Prediction:
     scale: np.ndarray
     shift: np.ndarray
     relative: np.ndarray
-
-
-@dataclass(frozen=True)
-class Intrinsics:
-    """A pinhole camera in pixels."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-    @classmethod
-    def from_fov(cls, degrees: float, height: int, width: int) -> Intrinsics:
-        """A camera with that horizontal field of view and its principal point in the middle of the picture.
-
-        Raises:
-            InputError: the angle is not between 0 and 180 degrees.
-        """
-        if not 0 < degrees < 180:
-            raise InputError(f"a field of view lies between 0 and 180 degrees, not at {degrees}")
-        focal = width / 2 / np.tan(np.radians(degrees) / 2)
-        return cls(focal, focal, (width - 1) / 2, (height - 1) / 2)
-
-
-def back_project(depth: np.ndarray, camera: Intrinsics) -> np.ndarray:
-    """Points (H, W, 3) of planar depth (H, W): x to the right, y down, z forward, in the depth's unit."""
-    v, u = np.indices(depth.shape, dtype=np.float32)
-    return np.stack([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth], -1)
+    unit_reason: str = ""
+    model: str = ""
+    weights: str = ""
 
 
 def png_scale(depth: np.ndarray) -> float:
     """The finest power of ten by which the depth fits into 16 bits: stored number × scale = depth."""
     largest = float(depth.max(initial=0))
-    return float(10.0 ** np.ceil(np.log10(largest / 65535))) if largest > 0 else 1.0
+    return float(10.0 ** np.ceil(np.log10(largest / MOST))) if largest > 0 else 1.0
 
 
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Writes a picture, BGR or grey, 8 or 16 bits.
+def write_png(path: Path, pixels: np.ndarray, text: Mapping[str, str] = {}) -> None:
+    """Writes a picture, BGR or grey, 8 or 16 bits, whole or not at all.
+
+    Args:
+        path: the file.
+        pixels: (H, W) or (H, W, 3).
+        text: by key, that the file carries. Default: none.
 
     Raises:
-        InputError: the file could not be written.
+        InputError: it cannot be a PNG.
     """
-    if not cv2.imwrite(str(path), pixels):
+    # OpenCV would write to a path itself, but ends the process where a name is not UTF-8.
+    done, content = cv2.imencode(".png", pixels)
+    if not done:
         raise InputError(f"{path} could not be written")
+    body = content.tobytes()
+    for key, value in text.items():
+        chunk = b"tEXt" + f"{key}\0{value}".encode("latin-1")
+        sized = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        body = body[:HEADER] + sized + body[HEADER:]
+    write_whole(path, lambda partial: partial.write_bytes(body))
 
 
-def write_ply(path: Path, points: np.ndarray, colors: np.ndarray) -> None:
-    """Writes points (N, 3) with colours (N, 3) uint8 as a binary PLY file."""
-    plyfile = require("plyfile", "to write point clouds", "data")
-    columns = [(name, "f4") for name in "xyz"] + [(name, "u1") for name in ("red", "green", "blue")]
-    vertices = np.empty(len(points), columns)
-    for i, name in enumerate("xyz"):
-        vertices[name] = points[:, i]
-    for i, name in enumerate(("red", "green", "blue")):
-        vertices[name] = colors[:, i]
-    plyfile.PlyData([plyfile.PlyElement.describe(vertices, "vertex")]).write(str(path))
-
-
-def write_prediction(folder: Path, prediction: Prediction, camera: Intrinsics | None = None) -> list[Path]:
+def write_prediction(
+    folder: Path, prediction: Prediction, camera: Intrinsics | None = None, png_unit: str | None = None
+) -> list[Path]:
     """Writes a prediction's files.
 
     `NAME.npy` holds depth as float32; `NAME_depth.png` holds it as 16 bits, to be multiplied by the `png_scale` of
-    `NAME.json`, which also names unit and sentence; `NAME_color.png` shows it with a bar; `NAME.ply`, with a camera,
-    is the coloured point cloud.
+    `NAME.json`, which also names model, unit, sentence, camera and files; `NAME_color.png` shows it with a bar;
+    `NAME.ply`, with a camera, is the coloured point cloud.
 
     Args:
         folder: made if need be.
         prediction: what to write.
         camera: of the picture. Default: unknown, no point cloud.
+        png_unit: "mm" for a PNG in millimetres, as ROS reads them (REP 118): what is farther than 65,535 of them is 0,
+            no measurement, and the JSON counts it as `png_beyond`. Default: as fine as 16 bits allow.
 
     Returns:
         The files.
+
+    Raises:
+        InputError: a file is there that no prediction of a picture of that name wrote; nothing is written then.
     """
     base = folder / prediction.name
     base.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_once(base.parent)
+    paths = {ending: base.with_name(base.name + ending) for ending in ENDINGS}
+    before = _written_before(paths)
+    stored, png = _stored(prediction, png_unit)
+    if camera is None:
+        del paths[".ply"]
+    order = [".npy", "_depth.png", "_color.png", ".json", *([".ply"] if camera else [])]
+    files = [paths[ending] for ending in order]
+    content = json.dumps(_facts(prediction, camera, png, [path.name for path in files]), indent=1) + "\n"
+    # First what says that the others are ours, so that they may be replaced after an interruption.
+    write_whole(paths[".json"], lambda partial: partial.write_text(content, encoding="utf-8"))
+    write_whole(paths[".npy"], lambda partial: np.save(partial, prediction.depth))
+    write_png(paths["_depth.png"], stored)
+    del stored
+    write_png(paths["_color.png"], _colored(prediction)[..., ::-1])
+    if camera is not None:
+        depth, image, unit = prediction.depth, prediction.image, prediction.unit
+        write_whole(paths[".ply"], lambda partial: write_ply(partial, depth, image, camera, unit))
+    for path in before - set(files):  # a cloud of an earlier prediction
+        path.unlink(missing_ok=True)
+    return files
+
+
+@cache
+def _sweep_once(folder: Path) -> None:
+    """Removes what a killed run left half written, at a process's first writing into a folder."""
+    sweep(folder)
+
+
+def _written_before(paths: dict[str, Path]) -> set[Path]:
+    """The files of an earlier prediction among those to be written."""
+    found = read_marked(paths[".json"], format=FORMAT) or {}
+    listed = found.get("files")
+    ours = {path for path in paths.values() if isinstance(listed, list) and path.name in listed}
+    for path in paths.values():
+        check_file(path, ours.__contains__, "of a prediction of this picture", "folder with --out")
+    return ours
+
+
+def _stored(prediction: Prediction, png_unit: str | None) -> tuple[np.ndarray, dict[str, Any]]:
+    """The numbers of the 16-bit PNG, and what the JSON says of them."""
     depth = prediction.depth
-    step = png_scale(depth)
-    facts = {
-        "unit": prediction.unit,
-        "png_scale": step,
+    if png_unit not in (None, "mm"):
+        raise InputError(f"png_unit is mm or None, not {png_unit!r}")
+    step = png_scale(depth) if png_unit is None else 0.001 if prediction.unit == "m" else 1.0
+    stored = np.round(depth / step)
+    beyond = stored > MOST
+    stored[beyond] = 0
+    counted = {"png_beyond": int(beyond.sum())} if png_unit else {}
+    return stored.astype(np.uint16), {"png_scale": step, **counted}
+
+
+def _facts(prediction: Prediction, camera: Intrinsics | None, png: dict[str, Any], files: list[str]) -> dict[str, Any]:
+    depth = prediction.depth
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "model": prediction.model,
+        "weights": prediction.weights,
         "text": prediction.text,
+        "unit": prediction.unit,
+        "unit_reason": prediction.unit_reason,
+        "depth_range": [float(depth.min()), float(depth.max())],
+        **png,
         "height": depth.shape[0],
         "width": depth.shape[1],
+        "network_size": list(prediction.relative.shape),
+        "intrinsics": None if camera is None else camera.as_dict(),
+        "files": files,
     }
-    colored = depth_with_bar(depth, prediction.unit, prediction.text)
-    stored = np.round(depth / step).astype(np.uint16)
 
-    def beside(ending: str) -> Path:
-        return base.with_name(base.name + ending)
 
-    files = [
-        write_whole(beside(".npy"), lambda path: np.save(path, depth)),
-        write_whole(beside("_depth.png"), lambda path: write_png(path, stored)),
-        write_whole(beside("_color.png"), lambda path: write_png(path, colored[..., ::-1])),
-        write_whole(beside(".json"), lambda path: path.write_text(json.dumps(facts, indent=1) + "\n")),
-    ]
-    if camera is not None:
-        points = back_project(depth, camera).reshape(-1, 3)
-        files.append(write_whole(beside(".ply"), lambda path: write_ply(path, points, prediction.image.reshape(-1, 3))))
-    return files
+def _colored(prediction: Prediction) -> np.ndarray:
+    from tr2m_plugin.visualization.depth import depth_with_bar
+
+    return depth_with_bar(prediction.depth, prediction.unit, prediction.text)

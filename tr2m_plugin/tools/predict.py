@@ -15,9 +15,10 @@ from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import sample_key
 from tr2m_plugin.errors import InputError, MissingExtraError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
-from tr2m_plugin.inference.estimators import Estimator, Returns, convert
+from tr2m_plugin.inference.estimators import Estimator, Returns
 from tr2m_plugin.tools.data import Dataset
 from tr2m_plugin.tools.texts import DESCRIPTIONS
+from tr2m_plugin.units import convert
 
 Row = dict[str, Any]
 Texts = Mapping[str, tuple[str, str]]

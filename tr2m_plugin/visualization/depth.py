@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 from matplotlib import colormaps
@@ -9,10 +11,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from tr2m_plugin.visualization.text import write_text
+
 DEPTH_COLORS = "Spectral"
 ERROR_COLORS = "magma"
 NOTHING = (40, 40, 40)
 """Colour of pixels without a value."""
+
+LARGEST = 2000
+"""The most pixels that a side of a drawn map has."""
+
+DOTS, MARGIN, ABOVE, BAR = 100, 8, 50, 110
+"""Of a drawn map: dots per inch, and pixels around it, for the text above and for the bar at its right."""
 
 SPARSE = 0.3
 """Share of known pixels below which a map is drawn with larger points."""
@@ -84,24 +94,40 @@ def depth_with_bar(depth: np.ndarray, unit: str, title: str = "") -> np.ndarray:
     Args:
         depth: (H, W), positive.
         unit: what the bar counts, "m" or "mm".
-        title: written above. Default: none.
+        title: written above in two lines, cut where it is longer. Default: none.
 
     Returns:
-        A picture about as large as the depth map, at least 600 pixels wide, (H', W', 3) uint8 RGB.
+        A picture about as large as the depth map, at least 600 pixels wide unless it is a tall column, and at most
+        `LARGEST` and margins on a side, (H', W', 3) uint8 RGB. Its size does not depend on the title.
     """
+    step = -(-max(depth.shape) // LARGEST)
+    depth = depth[::step, ::step]
     near, far = inverse_limits(depth)
-    height, width = depth.shape
-    scale = max(600 / width, 1)
-    figure = Figure(figsize=((width * scale + 130) / 100, (height * scale + 50) / 100), dpi=100, layout="constrained")
+    rows, columns = depth.shape
+    scale = min(max(600 / columns, 1), LARGEST / max(rows, columns))
+    height, width = max(round(rows * scale), 1), max(round(columns * scale), 1)
+    whole_width, whole_height = max(width, 200) + BAR, max(height, 150) + ABOVE
+    figure = Figure(figsize=(whole_width / DOTS, whole_height / DOTS), dpi=DOTS)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    bottom = (whole_height - ABOVE - height) / 2 + MARGIN
+    axes = figure.add_axes((MARGIN / whole_width, bottom / whole_height, width / whole_width, height / whole_height))
     with np.errstate(divide="ignore"):
-        shown = axes.imshow(np.log(depth), vmin=np.log(near), vmax=np.log(far), cmap=DEPTH_COLORS)
+        shown = axes.imshow(np.log(depth), vmin=np.log(near), vmax=np.log(far), cmap=DEPTH_COLORS, aspect="auto")
     axes.set_axis_off()
     if title:
-        axes.set_title(title, fontsize=9, wrap=True)
+        write_text(
+            partial(figure.text, 0.5, 1 - 4 / whole_height),
+            title,
+            whole_width // 8,
+            2,
+            ha="center",
+            va="top",
+            fontsize=9,
+        )
+    tall = whole_height - ABOVE - 2 * MARGIN
+    place = ((width + 2 * MARGIN) / whole_width, 2 * MARGIN / whole_height, 20 / whole_width, tall / whole_height)
     ticks = np.geomspace(near, far, 6)
-    bar = figure.colorbar(shown, ax=axes, label=f"depth in {unit}", ticks=np.log(ticks), fraction=0.05)
+    bar = figure.colorbar(shown, cax=figure.add_axes(place), label=f"depth in {unit}", ticks=np.log(ticks))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{np.exp(value):.3g}"))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

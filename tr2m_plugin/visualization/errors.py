@@ -13,10 +13,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from tr2m_plugin.files import write_whole
 from tr2m_plugin.visualization.depth import ERROR_COLORS, colorize_depth, error_map, inverse_limits
+from tr2m_plugin.visualization.text import write_text
 
 LONGEST = 40
 """Letters that fit below a picture."""
+TALLEST = 6.0
+"""Height of a picture in inches from which on it gets narrower instead."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
     methods = list(examples[0].depths)
     columns = 2 + 2 * len(methods)
     shape = examples[0].picture.shape
-    width, height = 2.4, 2.4 * shape[0] / shape[1]
+    width, height = 2.4, min(2.4 * shape[0] / shape[1], TALLEST)
     figure = Figure(figsize=(width * columns + 1, (height + 0.35) * len(examples) + 0.6), dpi=90, layout="constrained")
     grid = figure.subplots(len(examples), columns, squeeze=False)
     for line, example in zip(grid, examples, strict=True):
@@ -70,18 +74,18 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
         for axes, tile, note in zip(line, tiles, notes, strict=True):
             axes.imshow(tile, aspect="auto" if tile.shape[:2] != shape[:2] else "equal")
             axes.set(xticks=[], yticks=[])
-            axes.set_xlabel(note, fontsize=8)
+            write_text(axes.set_xlabel, note, LONGEST, fontsize=8)
             axes.spines[:].set_visible(False)
-        line[0].set_ylabel(example.title, fontsize=9)
+        write_text(line[0].set_ylabel, example.title, LONGEST, fontsize=9)
     heads = ["picture", "truth", *(head for method in methods for head in (method, "error"))]
     for axes, head in zip(grid[0], heads, strict=True):
-        axes.set_title(head, fontsize=9, wrap=True)
+        write_text(axes.set_title, head, LONGEST - 5, 3, fontsize=9)
     shown = ScalarMappable(Normalize(0, worst), colormaps[ERROR_COLORS])
     bar = figure.colorbar(shown, ax=grid, fraction=0.02, extend="max")
     bar.set_label("AbsRel per pixel", fontsize=8)
-    figure.suptitle(title, fontsize=10)
+    write_text(figure.suptitle, title, 15 * columns, 3, fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(str(path))
+    write_whole(path, FigureCanvasAgg(figure).print_png)
 
 
 def _short(name: str) -> str:

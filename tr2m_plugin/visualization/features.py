@@ -14,6 +14,7 @@ from torch import Tensor
 from tr2m_plugin.errors import require
 from tr2m_plugin.losses.scale_oriented_contrast import depth_classes, reduce_classes
 from tr2m_plugin.visualization.depth import DEPTH_COLORS
+from tr2m_plugin.visualization.text import write_text
 
 
 def plane(cells: np.ndarray, method: Literal["tsne", "pca"] = "tsne", seed: int = 0) -> np.ndarray:
@@ -62,7 +63,7 @@ def draw_features(
         # Class 0 is the farthest; colours run from near to far as in depth maps.
         colors = num_classes - classes[chosen].numpy()
         drawn = panel.scatter(*points.T, c=colors, cmap=DEPTH_COLORS, vmin=0, vmax=num_classes, s=6, linewidths=0)
-        panel.set_title(title, fontsize=10)
+        write_text(panel.set_title, title, 60, 3, fontsize=10)
         panel.set(xticks=[], yticks=[])
     bar = figure.colorbar(drawn, ax=panels, label="depth class", ticks=[0, num_classes], pad=0.02, aspect=30)
     bar.ax.set_yticklabels(["near", "far"])

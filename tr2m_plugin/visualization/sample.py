@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from tr2m_plugin.files import write_whole
+from tr2m_plugin.replacing import PNG_MARK
 from tr2m_plugin.visualization.depth import DEPTH_COLORS, colorize_depth, inverse_limits
+from tr2m_plugin.visualization.text import fit_text, write_text
 
 if TYPE_CHECKING:
     from tr2m_plugin.evaluation.protocols import Protocol
@@ -28,6 +31,8 @@ WIDTH, DOTS = 12.0, 120
 """Of the figure: inches, and dots per inch."""
 SMALL, LETTER, LINE = 9, 0.075, 0.155
 """Of texts: size in points, and width of a letter and height of a line in inches."""
+LETTERS, LINES = int((WIDTH - 0.3) / LETTER), 8
+"""Of texts: letters in a line, and the most lines of a sentence."""
 
 
 def draw_sample(
@@ -56,7 +61,7 @@ def draw_sample(
     lines = _lines(sentences)
     wide = picture.shape[1] / picture.shape[0] > WIDE
     rows, columns = (3, 1) if wide else (1, 3)
-    panel = (WIDTH - 1.2) / columns * picture.shape[0] / picture.shape[1]
+    panel = min((WIDTH - 1.2) / columns * picture.shape[0] / picture.shape[1], WIDTH)
     heights = (rows * (panel + 0.3) + 0.4, LINE * (len(lines) + 1))
     figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DOTS, layout="constrained")
     grid = figure.add_gridspec(2, 1, height_ratios=heights)
@@ -85,22 +90,22 @@ def draw_sample(
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     bar.ax.tick_params(labelsize=SMALL)
-    heading = textwrap.fill(f"{title} (protocol {protocol.name})", 130)
-    above.suptitle(heading, fontsize=10, parse_math=False)
-    below.text(0.01, 1, "\n".join(lines), fontsize=SMALL, va="top", family="monospace", parse_math=False)
+    write_text(above.suptitle, f"{title} (protocol {protocol.name})", 130, 3, fontsize=10)
+    put = partial(below.text, 0.01, 1)
+    write_text(put, "\n".join(lines), LETTERS, len(lines), fontsize=SMALL, va="top", family="monospace")
     path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(str(path))
+    write_whole(path, partial(FigureCanvasAgg(figure).print_png, metadata=PNG_MARK))
 
 
 def _lines(sentences: Sequence[tuple[str, str]]) -> list[str]:
     """Sentences behind their source, wrapped to the figure."""
     if not sentences:
         return ["no description given"]
-    margin = max(len(source) for source, _ in sentences) + 2
+    margin = min(max(len(source) for source, _ in sentences) + 2, LETTERS // 3)
     lines: list[str] = []
     for source, text in sentences:
-        wrapped = textwrap.wrap(text, int((WIDTH - 0.3) / LETTER) - margin) or [""]
-        lines += [source.ljust(margin) + wrapped[0], *(" " * margin + line for line in wrapped[1:])]
+        wrapped = fit_text(text, LETTERS - margin, LINES) or [""]
+        lines += [source[: margin - 2].ljust(margin) + wrapped[0], *(" " * margin + line for line in wrapped[1:])]
     return lines
 
 

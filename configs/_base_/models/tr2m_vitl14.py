@@ -10,7 +10,15 @@ relative_depth = dict(
 relative_networks = dict(midas="Intel/dpt-swinv2-large-384", dpt="Intel/dpt-hybrid-midas")
 text_encoder = dict(type="CLIPTextEncoder", pretrained="openai/clip-vit-large-patch14")
 # C3VD and SimCol are in millimetres; everything else is in metres.
-units = dict(mm=["cecum", "colon", "endoscop", "medical", "surgical"])
+# fmt: off
+units = dict(mm=[
+    "medical", "surgical", "endoscop*", "colonoscop*", "gastroscop*", "laparoscop*", "bronchoscop*", "cystoscop*",
+    "hysteroscop*", "arthroscop*", "laryngoscop*", "otoscop*", "duodenoscop*", "colon", "colonic", "cecum", "cecal",
+    "caecum", "caecal", "haustra*", "ileum", "ileal", "ileocecal", "appendiceal", "intestin*", "bowel", "rectum",
+    "rectal", "sigmoid", "duoden*", "jejun*", "esophag*", "oesophag*", "gastric", "stomach", "antrum", "pylor*",
+    "mucosa*", "submucosa*", "polyp", "polyps", "intraoperative",
+])
+# fmt: on
 
 model = dict(
     type="TR2M",

@@ -60,8 +60,8 @@ def find_list(folder: Path, names: Sequence[str], given: str | None = None) -> P
 def find_all(folder: Path, pattern: str) -> list[Path]:
     """What is below a folder by a pattern, sorted; nothing where the folder is not there.
 
-    What systems and programs put beside data is passed over, such as `._0001.png`: see `clutter`. `Path.glob` would pass
-    over folders that it must not read.
+    What systems and programs put beside data is passed over, such as `._0001.png`: see `clutter`. `Path.glob` would
+    pass over folders that it must not read.
 
     Raises:
         InputError: a folder cannot be read; the message names it.
