@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tr2m_plugin.errors import InputError, TR2MError
+from tr2m_plugin.files import parse_yaml, read_text
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def load_stage(profile: str, name: str, path: Path = Path("params.yaml"), item: 
     if not path.is_file():
         raise InputError(f"{path} does not exist: run the pipeline from the repository's root")
     try:
-        profiles = yaml.safe_load(path.read_text())["profiles"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        profiles = parse_yaml(read_text(path), str(path), aliases=True)["profiles"]
+    except (InputError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no YAML file with a section `profiles`: {error}") from error
     if profile not in profiles:
         raise InputError(f"{path} has no profile {profile!r}; it has {', '.join(profiles)}")

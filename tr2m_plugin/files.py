@@ -12,6 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tr2m_plugin.errors import InputError
 
 _NUMBERS = count(1)
@@ -94,6 +96,32 @@ def read_json(path: Path, largest: int = 2**20) -> Any:
         return json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from error
+
+
+class _WithoutAliases(yaml.SafeLoader):
+    """A few lines of aliases of aliases are a value without end as soon as it is printed."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(problem="aliases (*name) are not taken here")
+        return super().compose_node(parent, index)
+
+
+def parse_yaml(text: str, name: str, aliases: bool = False) -> Any:
+    """The value of a YAML text.
+
+    Args:
+        text: YAML.
+        name: what to call it in messages.
+        aliases: whether it may refer to its own parts. Default: False.
+
+    Raises:
+        InputError: it is not YAML.
+    """
+    try:
+        return yaml.load(text, yaml.SafeLoader if aliases else _WithoutAliases)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not YAML: {' '.join(str(error).split())[:300]}") from error
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:

@@ -161,7 +161,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a metrics.json: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(e, dict) and "kind" in e for e in content.values()):
         raise InputError(f"{path} is not a metrics.json: it should hold methods with their `kind`")
