@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.files import read_lines, read_text, sweep, write_whole
+from tr2m_plugin.files import parse_yaml, read_json, read_lines, read_text, sweep, write_whole
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,34 @@ def test_leftovers_of_the_dead_are_swept(tmp_path):
     assert set(tmp_path.iterdir()) == {elsewhere, running, *others}
     sweep(tmp_path, alone=True)
     assert set(tmp_path.iterdir()) == set(others)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: [", "while parsing"),
+        ("[" * 20_000, "recursion"),
+        ("a: &a [1]\nb: *a", r"aliases \(\*name\) are not taken here"),
+        ("!!python/object/apply:os.system ['true']", "could not determine a constructor"),
+        ("9" * 5000, "4300 digits"),
+    ],
+)
+def test_yaml_that_is_not_taken_is_one_line(text, reason):
+    with pytest.raises(InputError, match=f"x is not YAML: .*{reason}") as caught:
+        parse_yaml(text, "x")
+    assert "\n" not in str(caught.value)
+    assert parse_yaml("a: &a [1]\nb: *a", "x", aliases=True) == {"a": [1], "b": [1]}
+
+
+def test_json_by_the_letter(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('\ufeff{"a": [1, 0.5, null]}', encoding="utf-8")
+    assert read_json(path) == {"a": [1, 0.5, None]}
+    for text, reason in {"{": "Expecting", "NaN": "NaN", "1e999": "1e999", '{"a": 1, "a": 2}': "stands twice"}.items():
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"a.json is not JSON: .*{reason}"):
+            read_json(path)
+    with pytest.raises(InputError, match="a.json has 16 bytes; such files have 10 at most"):
+        read_json(path, largest=10)
+    with pytest.raises(InputError, match="does not exist"):
+        read_json(tmp_path / "b.json")
