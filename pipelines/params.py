@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.errors import InputError, TR2MError
 from tr2m_plugin.files import read_text, sweep
+from tr2m_plugin.plain_yaml import parse_yaml
 
 PARAMS = Path("params.yaml")
 """What the stages read, from the repository's root."""
@@ -53,10 +51,7 @@ def load_stage(profile: str | None, name: str, path: Path = PARAMS, item: str = 
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist: run the pipeline from the repository's root")
-    try:
-        content = parse_yaml(read_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
+    content = parse_yaml(read_text(path), str(path), aliases=True)
     profiles = _section(content, "profiles", path)
     profile = content.get("profile") if profile is None else profile
     # The name becomes that of a folder, and of one inside `work`.

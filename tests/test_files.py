@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.files import read_lines, read_text, sweep, write_whole
+from tr2m_plugin.files import read_json, read_lines, read_text, sweep, write_whole
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,17 @@ def test_leftovers_of_the_dead_are_swept(tmp_path):
     assert set(tmp_path.iterdir()) == {elsewhere, running, *others}
     sweep(tmp_path, alone=True)
     assert set(tmp_path.iterdir()) == set(others)
+
+
+def test_json_by_the_letter(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('\ufeff{"a": [1, 0.5, null]}', encoding="utf-8")
+    assert read_json(path) == {"a": [1, 0.5, None]}
+    for text, reason in {"{": "Expecting", "NaN": "NaN", "1e999": "1e999", '{"a": 1, "a": 2}': "stands twice"}.items():
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"a.json is not JSON: .*{reason}"):
+            read_json(path)
+    with pytest.raises(InputError, match=r"a\.json has 16 bytes; such files have 10 at most"):
+        read_json(path, largest=10)
+    with pytest.raises(InputError, match="does not exist"):
+        read_json(tmp_path / "b.json")

@@ -1,40 +1,10 @@
-"""What options must be, and how YAML writes them."""
+"""What options must be."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
-
-import yaml
-
-_WHOLE = r"(?:0|[1-9][\d_]*)"
-_NUMBERS = {
-    "tag:yaml.org,2002:int": rf"[-+]?(?:{_WHOLE}|0x[\da-f]+)",
-    "tag:yaml.org,2002:float": rf"[-+]?(?:(?:{_WHOLE}\.\d*|\.\d+)(?:e[-+]?\d+)?|{_WHOLE}e[-+]?\d+|\.inf)|\.nan",
-}
-
-
-class _Loader(yaml.SafeLoader):
-    """Numbers as people mean them: PyYAML takes 1e-3 for a word, 0001 for octal and 12:30 for 750."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag not in _NUMBERS]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _tag, _pattern in _NUMBERS.items():
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})$", re.IGNORECASE), list("-+0123456789."))
-
-
-def parse_yaml(text: str) -> Any:
-    """What a YAML text holds, as plain Python: 1e-3 is a number, and 0001 a word, such as a sample id.
-
-    Raises:
-        yaml.YAMLError: it is not YAML, or asks for more than plain values.
-    """
-    return yaml.load(text, _Loader)
 
 
 def are_numbers(value: Any, count: int | None = None, whole: bool = False) -> bool:

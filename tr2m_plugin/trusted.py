@@ -155,7 +155,7 @@ def _words(kind: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(inner)}"
     if origin in (Sequence, list, tuple):
-        return f"a list of {_words(inner[0])}s"
+        return f"a list of {_words(inner[0]).removeprefix('a ')}s"
     return _WORDS.get(kind, "something else")
 
 

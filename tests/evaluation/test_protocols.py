@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -236,3 +237,16 @@ def test_protocol_files_are_small_and_say_what_they_are():
         assert text.startswith("# "), path
         assert len(text.splitlines()) < 12
         assert isinstance(yaml.safe_load(text), dict)
+
+
+@pytest.mark.parametrize("name", ['release+{"a":', "release+{" + "[" * 100_000, 'release+{"a": 1}'])
+def test_changes_in_a_name_are_data(name):
+    with pytest.raises(InputError, match=r"is no list of a protocol's changes|protocols have no option a"):
+        load_protocol(name, "nyu")
+
+
+def test_a_file_of_aliases_is_refused_before_it_is_printed(tmp_path):
+    bomb = "crop:\n- &a [1, 1]\n" + "".join(f"- &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in pairwise("abcdefgh"))
+    (tmp_path / "nyu.yaml").write_text(f"depth_range: [1, 2]\n{bomb}")
+    with pytest.raises(InputError, match=r"nyu.yaml is not YAML: aliases"):
+        load_protocol(str(tmp_path), "nyu")

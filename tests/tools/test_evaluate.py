@@ -277,7 +277,7 @@ def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, c
         (["--model", "m", "--unit", "m"], "--unit needs --returns"),
         (["--model", "m", "--returns", "depth"], "--returns needs --unit"),
         (["--model", "m", "--set", "a"], "options are NAME=VALUE"),
-        (["--model", "m", "--set", "crop=["], "is not a value"),
+        (["--model", "m", "--set", "crop=["], "crop is not YAML: "),
         (["--model", "m", "--alignment", "cubic"], "alignment must be one of median"),
         (["--model", "m", "--description", "left"], "descriptions are right, wrong_scene, wrong_domain, not left"),
         (["--model", "m", "--also", "no.json"], "no.json is not a metrics.json"),

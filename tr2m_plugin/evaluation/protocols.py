@@ -18,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 
-from tr2m_plugin.checks import are_numbers, is_window, parse_yaml
+from tr2m_plugin.checks import are_numbers, is_window
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
+from tr2m_plugin.plain_yaml import parse_yaml
+from tr2m_plugin.trusted import brief
 
 FOLDER = Path(__file__).with_name("protocol_files")
 PROTOCOLS = ("release", "zoedepth")
@@ -246,17 +247,21 @@ def load_protocol(name: str, dataset: str) -> Protocol:
     """
     name, mark, changes = name.partition(f"{MARK}{{")
     if mark:
-        return load_protocol(name, dataset).changed(json.loads(f"{{{changes}"))
+        try:
+            found = json.loads(f"{{{changes}")
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{brief(changes)} is no list of a protocol's changes: {error}") from error
+        return load_protocol(name, dataset).changed(found)
     path = (FOLDER / name if name in PROTOCOLS else Path(name)) / f"{dataset}.yaml"
     if not path.is_file():
         known = f"protocols are {', '.join(PROTOCOLS)} or a folder of files such as nyu.yaml"
         raise InputError(f"there is no protocol {name!r} for {dataset!r} ({path} does not exist); {known}")
+    options = parse_yaml(read_text(path), str(path))
     try:
-        options = parse_yaml(read_text(path))
         own = Path(name).name
         mark = "*" if own in PROTOCOLS and name not in PROTOCOLS else ""  # not to be taken for the package's
         return Protocol(**{**options, "name": f"{own}{mark}", "dataset": dataset})
-    except (yaml.YAMLError, TypeError, ValueError, OSError) as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path} is not a protocol: {error}") from error
 
 

@@ -164,7 +164,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a metrics.json: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(e, dict) and "kind" in e for e in content.values()):
         raise InputError(f"{path} is not a metrics.json: it should hold methods with their `kind`")

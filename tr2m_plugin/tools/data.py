@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.datasets.rgbd_folder import RGBDFolder
 from tr2m_plugin.datasets.tables import check_unique
 from tr2m_plugin.errors import InputError, TR2MError, reason_of
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, name_protocol, protocol_of
 from tr2m_plugin.files import read_text
+from tr2m_plugin.plain_yaml import parse_yaml
 from tr2m_plugin.tools.pairs import SAMPLE, look, refuse_empty, spread
 
 FOLDER = "RGBDFolder"
@@ -90,17 +89,16 @@ def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]
     Raises:
         InputError: the file is missing or is none of these.
     """
-    if not path.exists():
+    if not path.is_file():
         raise InputError(f"{path} does not exist: it says where the datasets are (see the README)")
-    text = read_text(path)
+    content = parse_yaml(read_text(path), str(path), aliases=True)
     try:
-        content = parse_yaml(text)
         if isinstance(content, Mapping) and "profiles" in content:
             content = content["profiles"][profile]["index"]["datasets"]
         if isinstance(content, Mapping):
             return {name: name_entry(name, value) for name, value in content.items()}
         named = [(entry.get("name") or entry["type"], dict(entry)) for entry in content]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} holds no dataset entries ({type(error).__name__}: {error})") from error
     twice = sorted(name for name, times in Counter(name for name, _ in named).items() if times > 1)
     if twice:

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tqdm import tqdm
 
-from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.pictures import name_pictures
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, write_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.plain_yaml import parse_yaml
 from tr2m_plugin.trusted import check_options
 
 DESCRIBERS = {
@@ -53,10 +52,7 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
         name, mark, value = option.partition("=")
         if not mark:
             raise InputError(f"options are NAME=VALUE, not {option!r}")
-        try:
-            options[name] = parse_yaml(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"{option!r} is not a value: {str(error).splitlines()[0]}") from error
+        options[name] = parse_yaml(value, name)
     return options
 
 

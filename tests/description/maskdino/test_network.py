@@ -165,3 +165,14 @@ def test_what_does_not_fit_is_named(data, tmp_path):
     torch.save({"model": Code()}, tmp_path / "code.pth")
     with pytest.raises(UnsafeCheckpointError):
         MaskDino.from_original(tmp_path / "code.pth")
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (10**6, 10**6)])
+def test_crafted_shapes_are_a_line_and_take_no_memory(data, shape):
+    """Tensors that tell sizes claim more than they hold, or have no such dimension."""
+    state = original(data, "r50")
+    told = [name for name in state if name.endswith(("query_feat.weight", "class_embed.weight", "stem.conv1.weight"))]
+    assert told
+    for name in told:
+        with pytest.raises(InputError):
+            MaskDino.from_original({**state, name: torch.zeros(1).expand(shape)}, 20)

@@ -14,6 +14,7 @@ from tr2m_plugin.description.maskdino.attention import POINTS
 from tr2m_plugin.description.maskdino.network import BoxInit, MaskDino, Sizes
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.models.original import load_exactly, read_original, swin_names
+from tr2m_plugin.trusted import parameters_within
 
 UNUSED = re.compile(
     r"^criterion\.|relative_position_index$|(^|\.)bbox_embed\.\d|\.decoder\.norm\.|\.label_enc\.|num_batches_tracked$"
@@ -134,13 +135,18 @@ def _swin(state: Mapping[str, Tensor]) -> tuple[nn.Module, tuple[int, ...]]:
 def build(source: Mapping[str, Tensor] | str | os.PathLike, num_queries: int, box_init: BoxInit) -> MaskDino:
     """See `MaskDino.from_original`."""
     where, content = read_original(source)
-    state = convert(content)
-    resnet = "backbone.embedder.embedder.convolution.weight" in state
+    held = 2 * sum(tensor.untyped_storage().nbytes() for tensor in content.values())
     try:
-        encoder, channels = _resnet(state) if resnet else _swin(state)
-        sizes = infer_sizes(state, channels)
+        with parameters_within(held, f"{where} claims a larger network than it holds"):
+            state = convert(content)
+            resnet = "backbone.embedder.embedder.convolution.weight" in state
+            encoder, channels = _resnet(state) if resnet else _swin(state)
+            model = MaskDino(encoder, infer_sizes(state, channels), num_queries, box_init)
     except KeyError as error:
         raise InputError(f"{where} is no MaskDINO checkpoint on ResNet or Swin: it lacks {error.args[0]}") from error
-    model = MaskDino(encoder, sizes, num_queries, box_init)
+    except InputError:
+        raise
+    except (IndexError, ArithmeticError, AssertionError, RuntimeError, ValueError, TypeError) as error:
+        raise InputError(f"{where} is no MaskDINO checkpoint: its shapes make no network ({error})") from error
     load_exactly(model, state, where, lambda name: name.endswith("num_batches_tracked"))
     return model
