@@ -112,3 +112,68 @@ def test_models_that_take_a_picture_alone_need_the_index_alone(copy):
     assert item["data_samples"].keys() == ["gt_depth_map"]
     with pytest.raises(InputError, match="relative depth"):
         build(copy, split="train", text=False)
+
+
+def changed_index(root, change):
+    """The index of a copy whose rows of the split train went through a function with their number."""
+    rows = read_table(root / "index.parquet", INDEX)
+    for number, row in enumerate(row for row in rows if row["split"] == "train"):
+        change(number, row)
+    write_table(root / "index.parquet", INDEX, rows)
+
+
+def truth(item):
+    return item["data_samples"].gt_depth_map.data
+
+
+def test_depth_outside_the_rows_range_is_no_measurement_in_training(copy):
+    straight = build(copy, split="train")
+    whole = [truth(straight[i]) for i in range(len(straight))]
+    middle = float(whole[0][whole[0] > 0].median())
+    changed_index(copy, lambda number, row: row.update(depth_max=middle) if number == 0 else None)
+    cut = build(copy, split="train")
+    assert torch.equal(truth(cut[0]), torch.where(whole[0] <= middle, whole[0], 0))
+    assert 0.4 < (truth(cut[0]) > 0).sum() / (whole[0] > 0).sum() < 0.6
+    # The miniature world's own ranges leave all of its depth.
+    changed_index(copy, lambda number, row: row.update(depth_min=None, depth_max=None))
+    free = build(copy, split="train")
+    assert all(torch.equal(truth(free[i]), whole[i]) for i in range(len(whole)))
+
+
+def test_a_wrong_scale_is_refused_before_training(copy):
+    changed_index(copy, lambda number, row: row.update(depth_scale=1000.0) if row["dataset"] == "rooms" else None)
+    with pytest.raises(InputError, match=r"rooms: no depth of 8 pictures is in the range \[0.3, 10\] m; their median"):
+        build(copy, split="train")
+    build(copy, split="train", datasets=["colons"])
+
+
+def test_a_picture_that_cannot_be_read_gives_way_to_the_next_of_its_dataset(copy, caplog):
+    bad = copy / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    straight = build(copy, split="train")
+    names = [straight.get_data_info(i)["dataset"] for i in range(len(straight))]
+    last = len(names) - 1 - names[::-1].index("rooms")
+    changed_index(copy, lambda number, row: row.update(depth=str(bad)) if number == last else None)
+    dataset = build(copy, split="train")
+    np.random.seed(0)
+    found = dataset[last]["data_samples"]
+    assert found.sample_id == straight.get_data_info(names.index("rooms"))["sample_id"], "the first of rooms"
+    assert dataset._unreadable == {"rooms": {sample_key(straight.get_data_info(last))}}
+    changed_index(copy, lambda number, row: row.update(depth=str(bad)) if row["dataset"] == "rooms" else None)
+    many = build(copy, split="train")
+    with pytest.raises(InputError, match=r"2 of 8 pictures of rooms cannot be read, more than the share of 0.2"):
+        many[0]
+    assert many[names.index("colons")]["data_samples"].dataset == "colons"
+
+
+def test_in_validation_unreadable_depth_counts_as_empty_where_that_is_allowed(copy):
+    rows = read_table(copy / "index.parquet", INDEX)
+    first = next(row for row in rows if row["split"] == "val")
+    (copy / "bad.png").write_bytes(b"cut")
+    first["depth"] = str(copy / "bad.png")
+    write_table(copy / "index.parquet", INDEX, rows)
+    with pytest.raises(InputError, match=r"bad.png"):
+        build(copy, split="val", test_mode=True)[0]
+    allowed = build(copy, split="val", test_mode=True, max_error_share=0.5)
+    assert not truth(allowed[0]).any()
+    assert truth(allowed[1]).any()

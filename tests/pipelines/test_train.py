@@ -1,3 +1,4 @@
+import ast
 import csv
 import os
 import shutil
@@ -5,19 +6,30 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
 
+import tr2m_plugin
 from pipelines import train
 from pipelines.params import Stage
-from pipelines.train import best_checkpoint, collect_curves, fingerprint, is_loss
+from pipelines.train import (
+    best_checkpoint,
+    code_digest,
+    collect_curves,
+    fingerprint,
+    is_loss,
+    set_aside,
+    training_code,
+)
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import load_spec
+from tr2m_plugin.tools.train import load_config
 
 from tests.conftest import FEW_ITERATIONS  # isort: skip
 
@@ -46,7 +58,7 @@ def test_training_leaves_a_model_and_curves(trained):
     assert all(torch.equal(tensor, state[name]) for name, tensor in exported.items())
 
 
-def test_repeated_it_goes_on_where_it_was_and_starts_again_with_other_settings(trained, repository, tmp_path):
+def test_repeated_it_goes_on_where_it_was_and_starts_again_with_other_settings(trained, repository, tmp_path, capsys):
     root = shutil.copytree(trained, tmp_path / "copy")
     before = (root / "train" / "iter_6.pth").stat().st_mtime_ns
     train.stage(Stage("test", section(repository), root))
@@ -54,16 +66,51 @@ def test_repeated_it_goes_on_where_it_was_and_starts_again_with_other_settings(t
     other = {**FEW_ITERATIONS, "optim_wrapper.optimizer.lr": 1e-4}
     train.stage(Stage("test", section(repository, options=other), root))
     assert (root / "train" / "iter_6.pth").stat().st_mtime_ns != before
+    old = root / "train.old-1" / "iter_6.pth"
+    assert old.stat().st_mtime_ns == before, "the earlier training is kept"
+    assert f"training starts anew, the earlier one is now {old.parent}" in capsys.readouterr().out
+    assert set_aside(root / "train").name == "train.old-2"
 
 
-def test_the_fingerprint_follows_data_and_settings(copy, repository):
+def mark(run):
+    return fingerprint(run, load_config(run.params["config"], run.params.get("options"), str(run.root)))
+
+
+def test_the_fingerprint_follows_data_and_settings(copy, repository, tmp_path):
     run = Stage("test", section(repository), copy)
-    first = fingerprint(run)
-    assert first == fingerprint(run)
-    assert first != fingerprint(Stage("test", section(repository, options={}), copy))
+    first = mark(run)
+    assert first == mark(run)
+    moved = Path(shutil.copytree(copy, tmp_path / "moved"))
+    assert first == mark(Stage("test", section(repository), moved)), "where the tables are does not matter"
+    logged = {**FEW_ITERATIONS, "default_hooks.logger.interval": 7, "log_level": "WARNING"}
+    assert first == mark(Stage("test", section(repository, options=logged), copy)), "nor how training is logged"
+    assert first != mark(Stage("test", section(repository, options={}), copy))
     rows = read_table(copy / "index.parquet", INDEX)
     write_table(copy / "index.parquet", INDEX, rows[1:])
-    assert first != fingerprint(run)
+    assert first != mark(run)
+
+
+def test_of_the_code_only_what_it_does_counts(tmp_path):
+    module = tmp_path / "a.py"
+    module.write_text('"""Says."""\n\ndef f(x):\n    """Adds."""\n    return x + 1\n')
+    first = code_digest(module)
+    module.write_text('"""Says more."""\n# A comment.\ndef f( x ):\n    return (x +\n            1)  # here\n')
+    assert code_digest(module) == first
+    module.write_text("def f(x):\n    return x + 2\n")
+    assert code_digest(module) != first
+
+
+def test_the_code_of_training_is_what_it_imports():
+    """What models, losses, hooks and datasets import of the package is hashed too, or changes no weight."""
+    package = Path(tr2m_plugin.__file__).parent
+    hashed = {path.relative_to(package).with_suffix("").as_posix().replace("/", ".") for path in training_code()}
+    harmless = {"checkpoint", "checks", "errors", "files", "registry", "resuming", "weights", "device"}
+    for path in training_code():
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            if module and module.startswith("tr2m_plugin."):
+                name = module.removeprefix("tr2m_plugin.")
+                assert {name, f"{name}.__init__"} & (hashed | harmless), f"{path} imports {module}"
 
 
 def test_killed_in_training_it_resumes(copy, repository, tmp_path):
@@ -109,6 +156,19 @@ def test_weights_as_they_are_and_fine_tuning_without_validation(copy, repository
     train.stage(Stage("test", section(repository, load_from=weights), copy))
     again = load_file(copy / "model" / "model.safetensors")
     assert all(torch.equal(tuned[name], again[name]) for name in tuned), "repeated, it is done already"
+
+
+def test_a_best_checkpoint_that_cannot_be_read_is_skipped(tmp_path):
+    hub = {"meta": {"epoch": 0, "iter": 10}, "message_hub": {}, "optimizer": {}}
+    for name in ("best_abs_rel_iter_9.pth", "iter_10.pth"):
+        torch.save(hub, tmp_path / name)
+    (tmp_path / "best_abs_rel_iter_10.pth").write_bytes(b"PK cut")
+    assert best_checkpoint(tmp_path).name == "best_abs_rel_iter_9.pth"
+    (tmp_path / "best_abs_rel_iter_9.pth").write_bytes(b"")
+    assert best_checkpoint(tmp_path).name == "iter_10.pth"
+    (tmp_path / "iter_10.pth").write_bytes(b"")
+    with pytest.raises(InputError, match="holds no checkpoint that can be read"):
+        best_checkpoint(tmp_path)
 
 
 def test_bad_settings_are_refused(copy, repository):
