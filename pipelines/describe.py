@@ -103,7 +103,9 @@ class TextFiles:
     def describe(self, row: dict[str, Any]) -> Sentences:
         """The file's lines that are not blank."""
         path = self.folder / self.pattern.replace("*", row["sample_id"])
-        found = path if path.is_file() else find_sentence(Path(row["image"]), row["sample_id"])
+        found = path if os.path.lexists(path) else None
+        if found is None and row["image"]:
+            found = find_sentence(Path(row["image"]), row["sample_id"])
         if found is None:
             raise InputError(f"{path} does not exist: every picture needs a text file, or give one sentence for all")
         lines = read_lines(found)

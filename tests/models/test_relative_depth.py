@@ -31,6 +31,16 @@ def test_a_given_size_stretches(depth_anything):
     assert (depth >= 0).all()
 
 
+def test_low_pictures_are_pictures_with_three_channels(depth_anything):
+    network = RelativeDepth(str(depth_anything))
+    for height in (1, 2, 3):
+        (picture,) = pictures(1, (height, 40))
+        (low,) = network.preprocess([picture], (56, 84))
+        (high,) = network.preprocess([np.repeat(picture, 20, axis=0)], (56, 84))
+        assert low.shape == (1, 3, 56, 84)
+        torch.testing.assert_close(low.mean(dim=2), high.mean(dim=2), rtol=0, atol=0.1)
+
+
 @pytest.mark.parametrize("name", ["mini_midas", "mini_dpt"])
 def test_other_networks_see_pictures_at_their_own_size(name):
     """MiDaS's and DPT's classes: the network's own preprocessing, whatever size the output is wanted at."""

@@ -54,6 +54,16 @@ def test_text_files_beside_the_pictures(own):
     ]
 
 
+def test_text_files_may_lie_beside_the_pictures(own):
+    (own / "texts" / "a.txt").unlink()
+    rows = [{**row, "image": str(own / "a_rgb.png")} for row in read_table(own / "index.parquet", INDEX)]
+    write_table(own / "index.parquet", INDEX, rows)
+    (own / "a.txt").write_text(f"\ufeffA hall.\u2028It is large.\n{'A desk. ' * 1000}\n", encoding="utf-8")
+    rows = run(own, {"type": "TextFiles", "folder": str(own / "texts")})
+    texts = [row["text"] for row in rows if row["sample_id"] == "a"]
+    assert texts == ["A hall.\u2028It is large.", ("A desk. " * 250).rstrip()]
+
+
 def test_a_sentence_for_all_and_several_describers(own):
     rows = run(own, {"type": "Sentence", "text": " A room. "}, {"type": "TextFiles", "folder": str(own / "texts")})
     assert [r["text"] for r in rows if r["sample_id"] == "a"] == ["A room.", "A hall.", "A large hall."]

@@ -196,4 +196,4 @@ def cut_sentence(text: str, where: str) -> str:
     if len(text) <= MAX_SENTENCE:
         return text
     warn_once(f"{where} holds a sentence of {len(text):,} characters: the first {MAX_SENTENCE:,} are taken")
-    return text[:MAX_SENTENCE].rstrip()
+    return " ".join(text.split())[:MAX_SENTENCE].rstrip()

@@ -46,6 +46,19 @@ def without_rights(monkeypatch):
     return take
 
 
+@pytest.mark.parametrize("name", [name for name in TREES if name not in ("c3vd", "diode", "simcol")])
+def test_a_byte_order_mark_in_lists_and_cameras_changes_nothing(tmp_path, name):
+    TREES[name].make(tmp_path)
+    reader = reader_of(name)(str(tmp_path))
+    rows = reader.index()
+    texts = [path for path in tmp_path.rglob("*") if path.suffix in (".txt", ".csv")]
+    assert texts
+    for path in texts:
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")  # as macOS leaves them
+    assert reader.index() == rows
+
+
 @pytest.mark.parametrize("name", TREES)
 def test_depth_of_another_size_than_its_picture(tmp_path, name):
     TREES[name].make(tmp_path)

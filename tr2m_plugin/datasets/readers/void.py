@@ -94,7 +94,7 @@ def _camera(path: Path) -> tuple[float | None, ...]:
         return (None, None, None, None)
     try:
         with reading(path):
-            matrix = np.loadtxt(path)
+            matrix = np.loadtxt(path, encoding="utf-8-sig")
     except ValueError as error:
         raise InputError(f"{path} is not a table of numbers: {error}") from error
     if matrix.shape != (3, 3):
