@@ -44,6 +44,7 @@ def pytest_addoption(parser):
     parser.addoption("--rsa-folder", help="RSA's published folder `text`, all of which is then imported and exported")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(items):
     """The tests of a file stay on one worker, where they share fixtures, unless they name a group themselves."""
     for item in items:
