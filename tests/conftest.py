@@ -48,13 +48,6 @@ def pytest_addoption(parser):
     parser.addoption("--rsa-folder", help="RSA's published folder `text`, all of which is then imported and exported")
 
 
-def pytest_collection_modifyitems(items):
-    """The tests of a file stay on one worker, where they share fixtures, unless they name a group themselves."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(REPOSITORY))))
-
-
 @pytest.fixture(autouse=True)
 def _threads():
     torch.set_num_threads(1 if WORKER else 2)
@@ -97,9 +90,21 @@ def two_processes(tmp_path):
     return launch
 
 
+def common_folder(factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder of all workers of a run of the suite."""
+    return factory.getbasetemp().parent if WORKER else factory.getbasetemp()
+
+
+@pytest.fixture
+def one_cluster(tmp_path_factory):
+    """Tests that start Ray take turns, so that their workers are not short of processors."""
+    with FileLock(common_folder(tmp_path_factory) / "ray.lock"):
+        yield
+
+
 def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
     """A folder that whichever worker needs it first builds for all of them."""
-    base = factory.getbasetemp().parent if WORKER else factory.getbasetemp()
+    base = common_folder(factory)
     folder, ready = base / name, base / f"{name}.ready"
     with FileLock(base / f"{name}.lock"):
         if not ready.exists():
