@@ -19,6 +19,7 @@ from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.tables import INDEX, OBJECTS, SCENES, write_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.workers import end_with_parent
 
 SMALLEST_OBJECT = 25
 """Pixels an object must show to be listed."""
@@ -134,7 +135,7 @@ def stage(run: Stage) -> None:
     chunks = plan(run.params.get("datasets") or {}, run.params.get("shard_size", 128))
     index, scenes, objects = [], [], []
     with (
-        ProcessPoolExecutor(run.params.get("workers"), mp_context=get_context("forkserver")) as pool,
+        ProcessPoolExecutor(run.params.get("workers"), get_context("forkserver"), initializer=end_with_parent) as pool,
         tqdm(total=sum(len(c.numbers) for c in chunks), unit="picture", desc="render", mininterval=1) as bar,
     ):
         for rows in pool.map(render_chunk, chunks, [folder] * len(chunks)):

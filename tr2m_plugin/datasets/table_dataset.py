@@ -10,11 +10,13 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
 
 from tr2m_plugin.datasets.arrays import find_arrays
 from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table, read_text_features, resolve, sample_key
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
+from tr2m_plugin.workers import end_with_parent
 
 
 @DATASETS.register_module()
@@ -78,6 +80,8 @@ class TableDataset(BaseDataset):
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """One picture's dictionary, with the embeddings of its sentences as `text_features`, (sentences, T)."""
+        if get_worker_info() is not None:
+            end_with_parent()  # here, since MMEngine's loaders seed their workers by a function of their own
         info = super().get_data_info(idx)
         rows = info.pop("text_rows")
         if rows:
