@@ -3,7 +3,7 @@ import math
 import pytest
 import yaml
 
-from tr2m_plugin.checks import parse_yaml
+from tr2m_plugin.checks import is_name, parse_yaml
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,8 @@ def test_infinity_and_what_is_more_than_values():
 def test_the_repositorys_parameters_are_read_as_before(repository):
     text = (repository / "params.yaml").read_text()
     assert parse_yaml(text) == yaml.safe_load(text)
+
+
+def test_names_of_datasets():
+    assert all(map(is_name, ("mine", "my rooms", "Küche 2", "a.b", "…")))
+    assert not any(map(is_name, ("", " ", "..", "a/b", "a\nb", "a\u2028b", "a\x00", "\udcff", None, 1)))
