@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipelines.mini_world.domains import DOMAINS
 from pipelines.render import Chunk, render_chunk
+from tr2m_plugin.workers import end_with_parent
 
 
 def rate(workers: int, count: int) -> float:
@@ -24,7 +25,7 @@ def rate(workers: int, count: int) -> float:
     ]
     with (
         tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool,
+        ProcessPoolExecutor(workers, get_context("forkserver"), initializer=end_with_parent) as pool,
     ):
         list(pool.map(render_chunk, chunks[:workers], [Path(folder)] * workers))
         began = time.perf_counter()

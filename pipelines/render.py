@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.tables import INDEX, OBJECTS, SCENES, write_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.workers import end_with_parent
 
 SMALLEST_OBJECT = 25
 """Pixels an object must show to be listed."""
@@ -133,9 +132,7 @@ def render_chunk(chunk: Chunk, folder: Path) -> tuple[list[dict], list[dict], li
 def _follow_parent() -> None:
     """A worker leaves interruptions to its parent, and ends with it, even where that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    end_with_parent()
 
 
 def stage(run: Stage) -> None:

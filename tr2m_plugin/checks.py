@@ -21,3 +21,8 @@ def are_numbers(value: Any, count: int | None = None, whole: bool = False) -> bo
 def is_window(value: Any) -> bool:
     """Whether an option is top, bottom, left and right in whole pixels, with something between them."""
     return are_numbers(value, 4, whole=True) and 0 <= value[0] < value[1] and 0 <= value[2] < value[3]
+
+
+def is_name(value: Any) -> bool:
+    """Whether a dataset can be called that: printable characters without a slash, and more than dots and blanks."""
+    return isinstance(value, str) and value.isprintable() and "/" not in value and bool(value.strip(". "))

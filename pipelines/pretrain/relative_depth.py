@@ -34,6 +34,7 @@ from pipelines.mini_world.camera import HEIGHT, WIDTH
 from pipelines.mini_world.domains import DOMAINS
 from pipelines.pretrain.pictures import Pictures, inverse_depth
 from tr2m_plugin.models import RelativeDepth
+from tr2m_plugin.workers import end_with_parent
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -192,7 +193,7 @@ def train(model: PreTrainedModel, size: tuple[int, int], steps: int, batch_size:
     mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.2e-3, total_steps=steps, pct_start=0.1)
-    loader = iter(DataLoader(Pictures(seed=seed), batch_size=batch_size, num_workers=workers))
+    loader = iter(DataLoader(Pictures(seed=seed), batch_size, num_workers=workers, worker_init_fn=end_with_parent))
     began, running = time.time(), 0.0
     for step in range(1, steps + 1):
         image, inverse = next(loader)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.datasets import RGBDFolder
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.tables import INDEX
@@ -234,3 +235,58 @@ def test_folders_without_rights_are_named(tmp_path, monkeypatch):
 def test_what_file_systems_keep_beside_data_is_passed_over(tmp_path):
     fill(tmp_path, ["a", "lost+found/b"])
     assert [row["sample_id"] for row in RGBDFolder(str(tmp_path), **WHOLE).index()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("image", "depth"),
+    [("*_rgb.*", "*_depth.*"), ("*_rgb.{jpg,PNG}", "*_depth.{png,npy}"), ("*_{rgb,color}.*", "*_depth.*")],
+)
+def test_several_kinds_of_file(tmp_path, image, depth):
+    fill(tmp_path, ["a", "sub/b.c"])
+    cv2.imwrite(str(tmp_path / "d.png"), np.zeros((6, 8, 3), np.uint8))
+    (tmp_path / "d.png").rename(tmp_path / "d_rgb.PNG")
+    np.save(tmp_path / "d_depth.npy", np.ones((6, 8), np.float32))
+    for name in ("a_rgb.txt", "a_depth.json", "e_rgb"):
+        (tmp_path / name).write_text("A room.")
+    rows = RGBDFolder(str(tmp_path), **{**WHOLE, "image": image, "depth": depth}).index()
+    assert [row["sample_id"] for row in rows] == ["a", "d", "sub/b.c"]
+    assert rows[1]["depth"].endswith("d_depth.npy")
+    (tmp_path / "a_rgb.PNG").write_bytes((tmp_path / "d_rgb.PNG").read_bytes())
+    with pytest.raises(InputError, match=r"a_rgb\.\w+ and .*a_rgb\.\w+ are both a: keep one of them"):
+        RGBDFolder(str(tmp_path), **{**WHOLE, "image": image, "depth": depth}).index()
+
+
+def test_a_first_pair_that_cannot_be_read_ends_nothing(tmp_path):
+    fill(tmp_path, ["a", "b", "c"])
+    (tmp_path / "a_depth.png").write_bytes((tmp_path / "a_depth.png").read_bytes()[:40])
+    (tmp_path / "b_rgb.jpg").write_text("no picture")
+    assert len(RGBDFolder(str(tmp_path), **WHOLE).index()) == 3
+    (tmp_path / "c_depth.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a_depth.png is not a depth map"):
+        RGBDFolder(str(tmp_path), **WHOLE).index()
+
+
+def test_sample_ids_that_yaml_takes_for_numbers(tmp_path):
+    fill(tmp_path, ["0001", "17", "0x1F"])
+    given = parse_yaml("{val: [0001, 17]}")
+    rows = RGBDFolder(str(tmp_path), assign=given, **WHOLE).index()
+    assert {row["sample_id"]: row["split"] for row in rows} == {"0001": "val", "17": "val", "0x1F": "test"}
+    with pytest.raises(InputError, match=r"holds no 1_rgb.jpg, which .*; 0001 is there: write it in quotes, '0001'"):
+        RGBDFolder(str(tmp_path), assign={"val": [1]}, **WHOLE).index()
+    with pytest.raises(InputError, match="assign must be lists of sample ids by split"):
+        RGBDFolder(str(tmp_path), assign={"val": [False]}, **WHOLE)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "..", "a/b", 7])
+def test_names_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(InputError, match="name must be printable, without a slash"):
+        RGBDFolder(str(tmp_path), name=name, **WHOLE)
+
+
+def test_numbers_as_yaml_writes_them(tmp_path):
+    fill(tmp_path, ["a"])
+    options = parse_yaml(
+        "{depth_scale: 1e-3, depth_range: [5e-4, 1e1], invalid: [6e4], intrinsics: [5e2, 500, 3.2e2, 240]}"
+    )
+    (row,) = RGBDFolder(str(tmp_path), **{**WHOLE, **options}).index()
+    assert (row["depth_scale"], row["depth_min"], row["depth_max"], row["fx"]) == (0.001, 0.0005, 10, 500)

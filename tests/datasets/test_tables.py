@@ -1,4 +1,6 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tr2m_plugin.datasets.tables import (
@@ -64,3 +66,44 @@ def test_text_features_are_one_array(tmp_path):
         read_text_features(path)
     write_table(path, TEXT_FEATURES, [])
     assert read_text_features(path)[0] == {}
+
+
+SENTENCE = {"dataset": ["a", "a"], "sample_id": ["1", "2"], "source": ["s", "s"], "text": ["one", "two"]}
+BINARY = pa.array([b"one", b"\xff\xfe"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": ["one", None]}, r"the column text is empty in row 2 \(1 such rows\)"),
+        ({"text": pa.nulls(2)}, r"the column text is empty in row 1 \(2 such rows\)"),
+        ({"sample_id": [None, "2"]}, r"the column sample_id is empty in row 1"),
+        ({"sample_id": [1, 2]}, r"the column sample_id holds int64, not string"),
+        ({"text": [["one"], ["two"]]}, r"the column text holds list<.*string>, not string"),
+        ({"text": BINARY}, r"the column text holds binary, not string"),
+        ({"text": [1.5, 2.5]}, r"the column text holds double, not string"),
+        ({"text": pa.Array.from_buffers(pa.string(), 2, BINARY.buffers())}, r"the column text is damaged: .*UTF"),
+    ],
+)
+def test_columns_of_other_types_and_gaps_are_named(tmp_path, changes, message):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({**SENTENCE, **changes}), path)
+    with pytest.raises(InputError, match=rf"t.parquet: {message}"):
+        read_table(path, ("dataset", "sample_id", "source", "text"))
+
+
+def test_columns_twice_and_columns_that_mean_the_same(tmp_path):
+    path = tmp_path / "t.parquet"
+    twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(twice, path)
+    with pytest.raises(InputError, match=r"t.parquet has the column text twice: keep one of them") as caught:
+        read_table(path, ["text"])
+    assert "\n" not in str(caught.value)
+    large = pa.array(["one", "two"], pa.large_string())
+    words = pa.array(["a", "a"]).dictionary_encode()
+    pq.write_table(
+        pa.table({**SENTENCE, "text": large, "dataset": words, "depth_min": [1, 2], "more": [{"x": 1}] * 2}), path
+    )
+    rows = read_table(path, ["text", "dataset", "depth_min"])
+    assert rows[1] == {"text": "two", "dataset": "a", "depth_min": 2.0}
+    assert isinstance(rows[1]["depth_min"], float)

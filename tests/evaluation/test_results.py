@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from tr2m_plugin.evaluation import METRICS, Protocol, depth_metrics
-from tr2m_plugin.evaluation.results import measure, pick_examples, summarize, write_csv, write_summary, wrong_texts
+from tr2m_plugin.evaluation.results import (
+    file_name,
+    measure,
+    pick_examples,
+    summarize,
+    write_csv,
+    write_summary,
+    wrong_texts,
+)
 
 PROTOCOL = Protocol((0.5, 10.0))
 
@@ -74,3 +82,18 @@ def test_csv_files_for_people_and_plots(tmp_path):
     (line,) = csv.DictReader((tmp_path / "summary.csv").read_text().splitlines())
     assert (line["method"], line["dataset"], line["images"], line["empty"]) == ("m", "d", "4", "1")
     assert set(METRICS) < set(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("TR2M (tr2m_mini)", "TR2M_tr2m_mini"),
+        ("..", "_"),
+        ("../x", "_x"),
+        ("?", "_"),
+        ("a" * 300, "a" * 100),
+        ("Küche", "Küche"),
+    ],
+)
+def test_names_as_parts_of_files(name, expected):
+    assert file_name(name) == expected

@@ -281,3 +281,17 @@ def test_any_dataset_has_a_table_of_all_metrics():
 def test_what_does_not_exist(number, broken, message):
     with pytest.raises(InputError, match=message):
         build_table(number, {"tr2m": broken})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x0b", "\u2028", "\x85"])
+def test_names_with_line_breaks_stay_in_their_line(end):
+    name = f"rooms{end}\\input{{/etc/passwd}} | x"
+    entry = {"kind": "fixture", "alignment": f"a{end}\\input b", name: {**FACTS, "abs_rel": 0.1}}
+    table = dataset_table(name, {f"m{end}\\input c": entry})
+    tex, markdown = to_latex(table), to_markdown(table)
+    assert not any(line.lstrip().startswith("\\input") for line in tex.split("\n"))
+    assert tex.split("\n")[1] == "% rooms \\input{/etc/passwd} | x"
+    assert "\\input" not in tex.split("\n", 2)[2].replace("\\textbackslash{}input", "")
+    assert len(markdown.split("\n")) == len(
+        to_markdown(dataset_table("rooms", {"m": {**entry, "rooms": entry[name]}})).split("\n")
+    )

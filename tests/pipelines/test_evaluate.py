@@ -10,7 +10,7 @@ from pipelines import evaluate, report
 from pipelines.evaluate import METHODS, _measured, _report_failures, choose_texts
 from pipelines.params import Stage
 from pipelines.samples import Samples
-from tr2m_plugin.datasets.tables import ERRORS, INDEX, read_table, write_table
+from tr2m_plugin.datasets.tables import ERRORS, INDEX, read_table, sample_key, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import METRICS
 from tr2m_plugin.evaluation.results import PER_IMAGE
@@ -123,8 +123,8 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
     root = shutil.copytree(trained, tmp_path / "copy")
     (tmp_path / "cut.png").write_bytes(b"\x89PNG")
     rows = read_table(root / "index.parquet", INDEX)
-    bad = [next(r["sample_id"] for r in rows if (r["dataset"], r["split"]) == of) for of in BAD]
-    rows = [{**r, "depth": str(tmp_path / "cut.png")} if r["sample_id"] in bad else r for r in rows]
+    bad = [next(sample_key(r) for r in rows if (r["dataset"], r["split"]) == of) for of in BAD]
+    rows = [{**r, "depth": str(tmp_path / "cut.png")} if sample_key(r) in bad else r for r in rows]
     write_table(root / "index.parquet", INDEX, rows)
     monkeypatch.chdir(tmp_path)
     evaluate.stage(Stage("test", PARAMS, root))
@@ -134,15 +134,15 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
         assert (metrics[method]["colons"]["images"], metrics[method]["colons"].get("failed")) == (3, None)
     after = read_table(root / "evaluation" / "per_image.parquet", PER_IMAGE)
     for method in ("median", "linear_fit"):
-        kept = [r for r in before if r["method"] == method and r["sample_id"] not in bad]
+        kept = [r for r in before if r["method"] == method and sample_key(r) not in bad]
         assert [r for r in after if r["method"] == method] == kept, "the others' numbers are what they were"
     (error,) = read_table(root / "evaluation" / "errors.parquet", ERRORS)
-    assert (error["dataset"], error["sample_id"]) == ("rooms", bad[1])
+    assert sample_key(error) == bad[1]
     assert "cut.png is not a depth map" in error["reason"]
-    assert f"evaluate: rooms/{bad[1]}: " in capsys.readouterr().err
+    assert f"evaluate: {bad[1]}: " in capsys.readouterr().err
     assert ", 1 failed" in (root / "evaluation" / "dataset_rooms.md").read_text()
     with pytest.raises(InputError, match=r"1 of 11 pictures failed; .*errors.parquet says why"):
-        _report_failures(root / "evaluation", {"": {f"rooms/{bad[1]}": "why"}, "tr2m": {}}, 11, 0.05)
+        _report_failures(root / "evaluation", {"": {bad[1]: "why"}, "tr2m": {}}, 11, 0.05)
 
 
 def test_a_prediction_that_is_not_finite_is_its_methods_failure(world):

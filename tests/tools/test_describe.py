@@ -6,7 +6,11 @@ import pytest
 
 from benchmarks.tiny_llava import save_llava
 from tr2m_plugin.cli import main
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, read_table
+from tr2m_plugin.datasets.tables import DESCRIPTIONS, read_table, write_table
+from tr2m_plugin.tools.data import open_datasets
+from tr2m_plugin.tools.texts import find_texts
+
+IDS = ("a", "sub/b")
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +67,27 @@ def test_a_bad_picture_costs_the_others_nothing(model, pictures, tmp_path, capsy
 def test_wrong_options_are_one_line(pictures, tmp_path, capsys, options, message):
     assert main(["describe", str(pictures), "-o", str(tmp_path / "t.parquet"), "--options", *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_table_feeds_an_evaluation(model, tmp_path):
+    root, out = tmp_path / "mine", tmp_path / "table.parquet"
+    for sample in ("a", "sub/b"):
+        for path, pixels in (
+            (root / f"rgb/{sample}_rgb.png", np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)),
+            (root / f"depth/{sample}.png", np.full((40, 50), 2000, np.uint16)),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), pixels)
+    arguments = ["--options", f"model={model}", "max_new_tokens=4", "--device", "cpu"]
+    assert main(["describe", str(root / "rgb"), "-o", str(out), *arguments]) == 0
+    rows = read_table(out, DESCRIPTIONS)
+    entry = {"type": "RGBDFolder", "root": str(root), "image": "rgb/*_rgb.png", "depth": "depth/*.png"}
+    entry |= {"depth_scale": 0.001, "unit": "m", "depth_range": [0.3, 10]}
+    datasets = open_datasets({"mine": {**entry, "name": "mine"}})
+    expected = {f"mine/{sample}": next(r["text"] for r in rows if r["sample_id"] == f"{sample}_rgb") for sample in IDS}
+    assert find_texts(datasets, [out]) == expected
+    write_table(out, DESCRIPTIONS, [{**row, "sample_id": row["sample_id"].removesuffix("_rgb")} for row in rows])
+    assert find_texts(datasets, [out]) == expected, "sample ids are names too"
+    others = [{**row, "sample_id": "b_rgb", "text": "another b"} for row in rows[:1]]
+    write_table(out, DESCRIPTIONS, [{**row} for row in rows] + others)
+    assert find_texts(datasets, [out]) == expected, "a picture of the same name elsewhere"

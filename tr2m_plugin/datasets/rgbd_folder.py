@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tr2m_plugin.checks import are_numbers
+from tr2m_plugin.checks import are_numbers, is_name
 from tr2m_plugin.datasets.pictures import IMAGE_SUFFIXES, warn_once
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.base import check_crop
@@ -93,6 +93,7 @@ class RGBDFolder:
         scale, limits = self.depth_scale, self.depth_range
         shares = list(self.splits.values()) if isinstance(self.splits, Mapping) else []
         rules = {
+            "name": (not self.name or is_name(self.name), "printable, without a slash"),
             "depth_scale": (scale is None or (are_numbers([scale]) and scale > 0), "a number above 0"),
             "depth_range": (
                 limits is None or (are_numbers(limits, 2) and 0 < limits[0] < limits[1]),
@@ -154,7 +155,7 @@ class RGBDFolder:
         fx, fy, cx, cy = self.intrinsics or (None,) * 4
         rows = [
             {
-                "dataset": self.name or root.name,
+                "dataset": self.name or _plain_name(root.name),
                 "sample_id": sample,
                 "split": assigned.get(sample) or self._split(sample),
                 "domain": self.domain,
@@ -246,6 +247,11 @@ def _expression(pattern: str, endings: Sequence[str]) -> re.Pattern[str]:
     known = {"*": "(?P<sample>.+)"}
     choices = {part: f"(?:{'|'.join(map(re.escape, part[1:-1].split(',')))})" for part in parts if part[:1] == "{"}
     return re.compile("".join({**known, **choices}.get(part) or re.escape(part) for part in parts) + ending)
+
+
+def _plain_name(name: str) -> str:
+    """A folder's name as a dataset's."""
+    return "".join(char if char.isprintable() else "_" for char in name) or "pictures"
 
 
 def _named(pattern: str, sample: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
 
 from tr2m_plugin.datasets.arrays import find_arrays
 from tr2m_plugin.datasets.readers import load_depth
@@ -18,6 +19,7 @@ from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table,
 from tr2m_plugin.datasets.transforms.loading import within
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
+from tr2m_plugin.workers import end_with_parent
 
 LOOKED_AT = 8
 """Pictures of a dataset whose depth must not all be out of its range."""
@@ -128,6 +130,8 @@ class TableDataset(BaseDataset):
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """One picture's dictionary, with the embeddings of its sentences as `text_features`, (sentences, T)."""
+        if get_worker_info() is not None:
+            end_with_parent()  # here, since MMEngine's loaders seed their workers by a function of their own
         info = super().get_data_info(idx)
         if not self.test_mode:
             info["truth_range"] = (info["depth_min"], info["depth_max"])

@@ -6,6 +6,7 @@ Every table names a picture by `dataset` and `sample_id`; tables are joined on t
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -94,6 +95,12 @@ ERRORS: dict[str, str] = {
 TEXT_FEATURES: dict[str, str] = {"text": "string", "features": "list<float>"}
 """One row per distinct sentence."""
 
+KNOWN: dict[str, str] = {**INDEX, **LISTED, **SCENES, **DESCRIPTIONS, **ERRORS, **TEXT_FEATURES}
+"""Types of columns by name, which are the same in all tables."""
+
+NEEDED = ("dataset", "sample_id", "text")
+"""Columns that are never null."""
+
 
 def _schema(columns: Mapping[str, str]) -> pa.Schema:
     pa = require("pyarrow", "to read and write tables", "data")
@@ -144,10 +151,15 @@ def _write(path: str | os.PathLike, schema: pa.Schema, tables: Iterable[pa.Table
 
 
 def read_table(path: str | os.PathLike, columns: Iterable[str]) -> list[dict[str, Any]]:
-    """Reads columns of a Parquet file that `write_table` wrote.
+    """Reads columns of a Parquet file, whoever wrote it.
+
+    Args:
+        path: the file.
+        columns: names; those of this module's dictionaries must have their types.
 
     Raises:
-        InputError: the file is missing, is no Parquet file or lacks a column.
+        InputError: the file is missing, is no Parquet file, lacks a column or has it twice, a column has another type
+            than it should, or names no picture or no sentence in some row; the message names file, column and row.
     """
     return _read(path, list(columns)).to_pylist()
 
@@ -164,13 +176,58 @@ def _read(path: str | os.PathLike, columns: list[str]) -> pa.Table:
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist: run the stage that writes it (`dvc repro`), or correct the path")
     try:
-        table = pq.read_table(path)
-    except Exception as error:
-        raise InputError(f"{path} is not a readable Parquet file: {error}") from error
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise InputError(f"{path} lacks the columns {', '.join(missing)}")
-    return table.select(columns)
+        with pq.ParquetFile(path) as file:
+            there = Counter(file.schema_arrow.names)
+            missing = [name for name in columns if name not in there]
+            twice = [name for name in columns if there[name] > 1]
+            if missing:
+                raise InputError(f"{path} lacks the columns {', '.join(missing)}")
+            if twice:
+                raise InputError(f"{path} has the column {twice[0]} twice: keep one of them")
+            table = file.read(columns=columns)
+    except InputError:
+        raise
+    except Exception as error:  # what a broken file makes of a decoder is anybody's guess
+        raise InputError(f"{path} is not a readable Parquet file: {' '.join(str(error).split())}") from error
+    return _checked(path, table.select(columns))
+
+
+def _checked(path: str | os.PathLike, table: pa.Table) -> pa.Table:
+    """A table whose known columns have their types, and whose needed ones have no gap."""
+    pc = require("pyarrow.compute", "to read tables", "data")
+    for number, name in enumerate(table.column_names):
+        column = table[name]
+        if name in KNOWN:
+            wanted = _schema({name: KNOWN[name]}).field(0).type
+            if not _goes_into(column.type, wanted):
+                raise InputError(f"{path}: the column {name} holds {column.type}, not {wanted}")
+            if column.type != wanted:
+                column = column.cast(wanted)
+                table = table.set_column(number, name, column)
+        try:
+            column.validate(full=True)
+        except Exception as error:  # text that is no UTF-8
+            raise InputError(f"{path}: the column {name} is damaged: {' '.join(str(error).split())}") from error
+        if name in NEEDED and column.null_count:
+            row = pc.index(column.is_null(), True).as_py() + 1
+            raise InputError(f"{path}: the column {name} is empty in row {row} ({column.null_count} such rows)")
+    return table
+
+
+def _goes_into(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a type's values are those of another without loss of meaning."""
+    types = require("pyarrow.types", "to read tables", "data")
+    if found == wanted or types.is_null(found):
+        return True
+    if types.is_dictionary(found):
+        return _goes_into(found.value_type, wanted)
+    if types.is_string(wanted):
+        return types.is_large_string(found) or str(found) == "string_view"
+    if types.is_integer(wanted):
+        return types.is_integer(found)
+    if types.is_floating(wanted):
+        return types.is_integer(found) or types.is_floating(found)
+    return types.is_list(wanted) and types.is_large_list(found)
 
 
 def write_text_features(path: str | os.PathLike, texts: Sequence[str], features: np.ndarray) -> None:

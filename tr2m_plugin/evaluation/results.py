@@ -25,6 +25,9 @@ KINDS = {
 }
 """What a number is."""
 
+LONGEST = 100
+"""Characters of a name that go into a file's."""
+
 PER_IMAGE: dict[str, str] = {
     "method": "string",
     "dataset": "string",
@@ -189,5 +192,5 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def file_name(name: str) -> str:
-    """A name as part of a file's."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("_")
+    """A name as part of a file's: no folder, not hidden, not too long for one, never empty."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("_").lstrip(".")[:LONGEST] or "_"

@@ -250,7 +250,12 @@ def _styled(
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*|<])", r"\\\1", text)
+    return re.sub(r"([\\`*|<])", r"\\\1", _line(text))
+
+
+def _line(text: str) -> str:
+    """In one line: a line break would end a comment or a row, and what follows would count."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def to_markdown(table: Table) -> str:
@@ -275,13 +280,13 @@ _LATEX = str.maketrans(
 
 
 def _latex(text: str) -> str:
-    text = re.sub(r"δ(\d)", r"$\\delta_\1$", text.translate(_LATEX))
+    text = re.sub(r"δ(\d)", r"$\\delta_\1$", _line(text).translate(_LATEX))
     return f"{{}}{text}" if text.startswith(("[", "*")) else text  # else part of the line break before
 
 
 def to_latex(table: Table) -> str:
     """A tabular of booktabs with its notes below; measured rows stand below a line."""
-    lines = [r"% needs \usepackage{booktabs,xcolor}", f"% {table.title}"]
+    lines = [r"% needs \usepackage{booktabs,xcolor}", f"% {_line(table.title)}"]
     lines += [rf"\begin{{tabular}}{{{'l' * table.texts}{'r' * (len(table.best) - table.texts)}}}", r"\toprule"]
     if len(table.header) > 1:
         cells, rules, at = [], [], 1

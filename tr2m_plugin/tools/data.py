@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tr2m_plugin.checks import is_name
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.datasets.rgbd_folder import RGBDFolder
 from tr2m_plugin.datasets.tables import check_unique
@@ -218,6 +219,8 @@ def open_datasets(
         folder = entry["type"] == FOLDER
         if name in RESERVED:
             raise InputError(f"a dataset cannot be called {name!r}, which results call something else")
+        if not is_name(name):
+            raise InputError(f"a dataset cannot be called {name!r}: it takes printable characters without a slash")
         if folder and reading:
             raise InputError(f"{name} is a folder of one's own: its entry says how it is read, not --set reader")
         rows = index_dataset({**({} if folder else {"splits": ["test"]}), **entry, **reading}, protocol)

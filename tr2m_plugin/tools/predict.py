@@ -19,6 +19,7 @@ from tr2m_plugin.inference.estimators import Estimator, Returns
 from tr2m_plugin.tools.data import Dataset
 from tr2m_plugin.tools.texts import DESCRIPTIONS
 from tr2m_plugin.units import convert
+from tr2m_plugin.workers import end_with_parent
 
 Row = dict[str, Any]
 Texts = Mapping[str, tuple[str, str]]
@@ -123,7 +124,13 @@ def predict(
         options: how.
     """
     size: Any = {"protocol": job.data.protocol.input_size, "model": None}.get(str(options.size), options.size)
-    loader: Any = DataLoader(_Pictures(rows), options.batch_size, num_workers=options.workers, collate_fn=list)  # type: ignore[arg-type]
+    loader: Any = DataLoader(
+        _Pictures(rows),  # type: ignore[arg-type]
+        options.batch_size,
+        num_workers=options.workers,
+        collate_fn=list,
+        worker_init_fn=end_with_parent,
+    )
     for batch in loader:
         job.data.failed.update({row["sample_id"]: found for row, found in batch if isinstance(found, str)})
         good = [(row, found) for row, found in batch if not isinstance(found, str)]

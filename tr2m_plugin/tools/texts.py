@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from tr2m_plugin.tools.data import Dataset
 DESCRIPTIONS = ("right", "wrong_scene", "wrong_domain")
 """The rows of the paper's Table 10: the picture's own sentence, another scene's of its domain, another domain's."""
 
+PICTURES = "pictures"
+"""What `tr2m describe` calls the dataset of any pictures."""
+
 Row = dict[str, Any]
 
 
@@ -25,9 +30,10 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
 
     Args:
         datasets: whose pictures.
-        tables: Parquet files of descriptions, or RSA's folder `text`; of several, the first that has a picture's. The
-            protocol says of which source the first sentence is taken. Default: none. Pictures of a folder of one's own
-            that they lack have it in a text file beside them (see `find_sentence`).
+        tables: Parquet files of descriptions, that of `tr2m describe` among them, whose pictures are known by their
+            paths; or RSA's folder `text`; of several, the first that has a picture's. The protocol says of which source
+            the first sentence is taken. Default: none. Pictures of a folder of one's own that they lack have it in a
+            text file beside them (see `find_sentence`).
         text: for pictures without one. Default: the colon templates for C3VD and SimCol3D, none for others.
 
     Raises:
@@ -75,14 +81,39 @@ def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[
 def _table_texts(path: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
     found: dict[str, str] = {}
     sources: dict[str, str] = {}
-    for line in read_table(path, ("dataset", "sample_id", "source", "text")):
-        key = sample_key(line)
+    lines = read_table(path, ("dataset", "sample_id", "source", "text"))
+    described = _described({line["sample_id"] for line in lines if line["dataset"] == PICTURES}, wanted)
+    for line in lines:
+        key = described.get(line["sample_id"], "") if line["dataset"] == PICTURES else sample_key(line)
         if key not in wanted:
             continue
         source = wanted[key][1].protocol.description
         if key not in found or (line["source"] == source != sources[key]):
             found[key], sources[key] = line["text"], line["source"]
     return found
+
+
+def _described(names: Collection[str], wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+    """The keys of pictures by the names that `tr2m describe` gave them: paths below its folders, without extension.
+
+    A folder is one that together with names makes paths of pictures, those that explain the most names first; where
+    pictures are no files, names are sample ids.
+    """
+    paths = {os.path.splitext(row["image"])[0]: key for key, (row, _) in wanted.items()}
+    parts = {path: path.split("/") for path in paths}
+    folders = Counter(
+        "/".join(split[:-count])
+        for path, split in parts.items()
+        for count in range(1, len(split))
+        if "/".join(split[-count:]) in names
+    )
+    found: dict[str, str] = {}
+    for folder, _ in folders.most_common():
+        for name in names:
+            if f"{folder}/{name}" in paths:
+                found.setdefault(name, paths[f"{folder}/{name}"])
+    samples = {row["sample_id"]: key for key, (row, _) in wanted.items()}
+    return {**{name: samples[name] for name in names if name in samples}, **found}
 
 
 def choose_texts(
