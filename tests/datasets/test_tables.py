@@ -3,6 +3,7 @@ import pytest
 
 from tr2m_plugin.datasets.tables import (
     DESCRIPTIONS,
+    ERRORS,
     INDEX,
     TEXT_FEATURES,
     check_unique,
@@ -64,3 +65,9 @@ def test_text_features_are_one_array(tmp_path):
         read_text_features(path)
     write_table(path, TEXT_FEATURES, [])
     assert read_text_features(path)[0] == {}
+
+
+def test_a_name_that_is_not_utf_8_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"a.parquet: 'caf\\udce9' is not UTF-8: rename it"):
+        write_table(tmp_path / "a.parquet", ERRORS, [{"dataset": "a", "sample_id": "caf\udce9", "reason": ""}])
+    assert not list(tmp_path.iterdir())

@@ -175,7 +175,10 @@ class TR2MInferencer:
         if size is not None and not (are_numbers(size, 2, whole=True) and min(size) > 0):
             raise InputError(f"size is height and width in pixels, not {size!r}")
         if size is not None and any(side % patch for side in size):
-            raise InputError(f"size is two multiples of the patch size, {patch}, not {size[0]} × {size[1]}")
+            near = " × ".join(str(max(1, round(side / patch)) * patch) for side in size)
+            raise InputError(
+                f"size is two multiples of the patch size, {patch}, such as {near}, not {size[0]} × {size[1]}"
+            )
         return size
 
     @cached_property

@@ -57,6 +57,14 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
     return options
 
 
+def check_name(name: str) -> None:
+    """Raises an InputError where a table cannot hold a picture's name."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name {name!a} is not UTF-8: rename the picture") from error
+
+
 def describe_pictures(
     pictures: Sequence[str], out: Path, describer: str, given: Sequence[str], device: str = "auto"
 ) -> tuple[int, list[tuple[str, str]]]:
@@ -82,6 +90,7 @@ def describe_pictures(
         nonlocal count
         for name, path in tqdm(named, unit="picture", desc="describe", mininterval=1):
             try:
+                check_name(name)
                 found = made.describe([read_image_strict(str(path))], [name])
             except InputError as error:
                 errors.append((str(path), str(error)))
