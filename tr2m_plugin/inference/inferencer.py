@@ -292,7 +292,7 @@ class TR2MInferencer:
                 batch.append((name, self._image(picture), sentence))
             except Exception as error:  # what a broken file makes of a decoder is anybody's guess
                 fail(name if isinstance(picture, np.ndarray) else str(picture), error)
-            if len(batch) == batch_size or sum(image[..., 0].size for _, image, _ in batch) > BATCH_PIXELS:
+            if len(batch) == batch_size or sum(image.shape[0] * image.shape[1] for _, image, _ in batch) > BATCH_PIXELS:
                 yield batch
                 batch = []
         if batch:
