@@ -60,7 +60,10 @@ def test_what_fails_is_named_and_the_rest_is_done(trained, pictures, tmp_path, c
         (["{pictures}", "--text", TEXT, "--fov", "60", "--intrinsics", "9", "9", "9", "9"], "leave one of them out"),
         (["{pictures}", "--text", TEXT, "--intrinsics", "0", "0", "160", "120"], "fx and fy above 0"),
         (["{pictures}", "--text", TEXT, "--intrinsics", "99", "99", "160", "120"], "lies outside the picture"),
-        (["{pictures}", "--text", TEXT, "--size", "100", "140"], "multiples of the patch size, 14, not 100 × 140"),
+        (
+            ["{pictures}", "--text", TEXT, "--size", "100", "140"],
+            "multiples of the patch size, 14, such as 98 × 140, not 100 × 140",
+        ),
         (["{pictures}", "--text", "caf\udce9"], "the text is not UTF-8"),
     ],
 )

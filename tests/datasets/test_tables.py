@@ -5,6 +5,7 @@ import pytest
 
 from tr2m_plugin.datasets.tables import (
     DESCRIPTIONS,
+    ERRORS,
     INDEX,
     TEXT_FEATURES,
     check_unique,
@@ -107,3 +108,9 @@ def test_columns_twice_and_columns_that_mean_the_same(tmp_path):
     rows = read_table(path, ["text", "dataset", "depth_min"])
     assert rows[1] == {"text": "two", "dataset": "a", "depth_min": 2.0}
     assert isinstance(rows[1]["depth_min"], float)
+
+
+def test_a_name_that_is_not_utf_8_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"a.parquet: 'caf\\udce9' is not UTF-8: rename it"):
+        write_table(tmp_path / "a.parquet", ERRORS, [{"dataset": "a", "sample_id": "caf\udce9", "reason": ""}])
+    assert not list(tmp_path.iterdir())

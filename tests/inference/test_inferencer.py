@@ -203,7 +203,11 @@ def test_a_config_with_a_checkpoint(trained, repository, inferencer, folder):
     )
     with pytest.raises(InputError, match="is a config: give the weights"):
         TR2MInferencer(config)
-    for size, message in (((0, 0), "in pixels"), ((-14, 28), "in pixels"), ((100, 140), "patch size, 14, not 100")):
+    for size, message in (
+        ((0, 0), "in pixels"),
+        ((-14, 28), "in pixels"),
+        ((100, 140), "patch size, 14, such as 98 × 140, not 100"),
+    ):
         with pytest.raises(InputError, match=message):
             TR2MInferencer(trained / "model", device="cpu", size=size)
 

@@ -1,5 +1,8 @@
 """`tr2m describe`, with tiny networks of the real classes."""
 
+import os
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -41,11 +44,15 @@ def test_pictures_of_a_folder(model, pictures, tmp_path, capsys):
 
 def test_a_bad_picture_costs_the_others_nothing(model, pictures, tmp_path, capsys):
     (pictures / "broken.png").write_text("nothing")
+    shutil.copy(pictures / "a.jpg", pictures / os.fsdecode(b"caf\xe9.jpg"))
     out = tmp_path / "table.parquet"
     arguments = ["--options", f"model={model}", "max_new_tokens=4", "--device", "cpu"]
     assert main(["describe", str(pictures), "-o", str(out), *arguments]) == 2
-    assert len(read_table(out, DESCRIPTIONS)) == 10
+    assert [row["sample_id"] for row in read_table(out, DESCRIPTIONS)[::5]] == ["a", "caf_", "sub/b"]
     assert "broken.png is not a picture" in capsys.readouterr().err
+    (tmp_path / "other.parquet").write_text("mine")
+    assert main(["describe", str(pictures), "-o", str(tmp_path / "other.parquet"), *arguments]) == 2
+    assert "other.parquet is there already and is not a table of descriptions" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

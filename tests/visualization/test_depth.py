@@ -3,7 +3,7 @@ import pytest
 from matplotlib import colormaps
 
 from tr2m_plugin.visualization import colorize, colorize_depth, depth_with_bar, error_map, inverse_limits
-from tr2m_plugin.visualization.depth import ABOVE, BAR, LARGEST, NOTHING
+from tr2m_plugin.visualization.depth import ABOVE, BAR, LARGEST, NOTHING, thin
 
 
 def test_colours_run_from_low_to_high_and_nothing_is_grey():
@@ -55,6 +55,13 @@ def test_what_is_drawn_is_bounded(size):
     picture = depth_with_bar(np.linspace(1, 9, size[0] * size[1], dtype=np.float32).reshape(size), "m")
     assert max(picture.shape) <= LARGEST + BAR
     assert min(picture.shape[:2]) >= 200
+
+
+def test_large_pictures_are_thinned():
+    pixels = np.arange(3 * LARGEST).reshape(1, -1)
+    assert thin(pixels).tolist() == [list(range(0, 3 * LARGEST, 3))]
+    assert thin(np.zeros((LARGEST + 1, 4, 3))).shape == (LARGEST // 2 + 1, 2, 3)
+    assert thin(pixels[:, :LARGEST]).shape == (1, LARGEST)
 
 
 def test_sparse_points_are_drawn_larger_and_the_nearer_wins():

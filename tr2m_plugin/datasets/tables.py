@@ -129,12 +129,18 @@ def write_table(
         rows: a value per column; missing ones become null. They are taken and written in chunks, so that an iterator
             of any length needs little memory.
         metadata: kept in the file beside the columns. Default: none.
+
+    Raises:
+        InputError: a text or a name is not UTF-8.
     """
     pa = require("pyarrow", "to write tables", "data")
     schema, remaining = _schema(columns), iter(rows)
     schema = schema if metadata is None else schema.with_metadata(dict(metadata))
     chunks = iter(lambda: list(islice(remaining, CHUNK)), [])
-    _write(path, schema, (pa.Table.from_pylist(chunk, schema=schema) for chunk in chunks))
+    try:
+        _write(path, schema, (pa.Table.from_pylist(chunk, schema=schema) for chunk in chunks))
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: {error.object[:100]!a} is not UTF-8: rename it") from error
 
 
 def _write(path: str | os.PathLike, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

@@ -99,7 +99,10 @@ class TR2MInferencer:
         if size is not None and not (are_numbers(size, 2, whole=True) and min(size) > 0):
             raise InputError(f"size is height and width in pixels, not {size!r}")
         if size is not None and any(side % patch for side in size):
-            raise InputError(f"size is two multiples of the patch size, {patch}, not {size[0]} × {size[1]}")
+            near = " × ".join(str(max(1, round(side / patch)) * patch) for side in size)
+            raise InputError(
+                f"size is two multiples of the patch size, {patch}, such as {near}, not {size[0]} × {size[1]}"
+            )
         return size
 
     @cached_property
@@ -213,7 +216,7 @@ class TR2MInferencer:
                 batch.append((name, self._image(picture), sentence))
             except Exception as error:  # what a broken file makes of a decoder is anybody's guess
                 fail(name if isinstance(picture, np.ndarray) else str(picture), error)
-            if len(batch) == batch_size or sum(image[..., 0].size for _, image, _ in batch) > BATCH_PIXELS:
+            if len(batch) == batch_size or sum(image.shape[0] * image.shape[1] for _, image, _ in batch) > BATCH_PIXELS:
                 yield batch
                 batch = []
         if batch:

@@ -88,6 +88,12 @@ def error_map(pred: np.ndarray, truth: np.ndarray, worst: float = 0.5) -> np.nda
     return colorize(_enlarge(error), 0, worst, ERROR_COLORS)
 
 
+def thin(pixels: np.ndarray) -> np.ndarray:
+    """Every n-th pixel of (H, W) or (H, W, C), so that no side has more than `LARGEST`; smaller ones are left."""
+    step = -(-max(pixels.shape[:2]) // LARGEST)
+    return pixels[::step, ::step]
+
+
 def depth_with_bar(depth: np.ndarray, unit: str, title: str = "") -> np.ndarray:
     """A depth map in colour with a bar in its unit.
 
@@ -100,8 +106,7 @@ def depth_with_bar(depth: np.ndarray, unit: str, title: str = "") -> np.ndarray:
         A picture about as large as the depth map, at least 600 pixels wide unless it is a tall column, and at most
         `LARGEST` and margins on a side, (H', W', 3) uint8 RGB. Its size does not depend on the title.
     """
-    step = -(-max(depth.shape) // LARGEST)
-    depth = depth[::step, ::step]
+    depth = thin(depth)
     near, far = inverse_limits(depth)
     rows, columns = depth.shape
     scale = min(max(600 / columns, 1), LARGEST / max(rows, columns))

@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from tr2m_plugin.files import write_whole
-from tr2m_plugin.visualization.depth import ERROR_COLORS, colorize_depth, error_map, inverse_limits
+from tr2m_plugin.visualization.depth import ERROR_COLORS, colorize_depth, error_map, inverse_limits, thin
 from tr2m_plugin.visualization.text import write_text
 
 LONGEST = 40
@@ -72,7 +72,7 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
             value = example.abs_rel[method]
             notes += ["", "not measured" if value is None else f"AbsRel {value:.3f}"]
         for axes, tile, note in zip(line, tiles, notes, strict=True):
-            axes.imshow(tile, aspect="auto" if tile.shape[:2] != shape[:2] else "equal")
+            axes.imshow(thin(tile), aspect="auto" if tile.shape[:2] != shape[:2] else "equal")
             axes.set(xticks=[], yticks=[])
             write_text(axes.set_xlabel, note, LONGEST, fontsize=8)
             axes.spines[:].set_visible(False)

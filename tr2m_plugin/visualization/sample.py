@@ -19,7 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tr2m_plugin.files import write_whole
 from tr2m_plugin.replacing import PNG_MARK
-from tr2m_plugin.visualization.depth import DEPTH_COLORS, colorize_depth, inverse_limits
+from tr2m_plugin.visualization.depth import DEPTH_COLORS, colorize_depth, inverse_limits, thin
 from tr2m_plugin.visualization.text import fit_text, write_text
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def draw_sample(
         ),
     }
     for place, (head, tile) in zip(places, shown.items(), strict=True):
-        place.imshow(tile)
+        height, width = tile.shape[:2]
+        place.imshow(thin(tile), extent=(-0.5, width - 0.5, height - 0.5, -0.5))
         place.set_axis_off()
         place.set_title(head, fontsize=SMALL)
     if protocol.crop is not None:
