@@ -100,7 +100,7 @@ def test_json_by_the_letter(tmp_path):
         path.write_text(text)
         with pytest.raises(InputError, match=f"a.json is not JSON: .*{reason}"):
             read_json(path)
-    with pytest.raises(InputError, match="a.json has 16 bytes; such files have 10 at most"):
+    with pytest.raises(InputError, match=r"a.json has 16 bytes; such files have 10 at most"):
         read_json(path, largest=10)
     with pytest.raises(InputError, match="does not exist"):
         read_json(tmp_path / "b.json")
