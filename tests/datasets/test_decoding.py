@@ -143,6 +143,16 @@ def test_a_depth_map_is_no_picture(tmp_path):
     np.testing.assert_array_equal(read_depth(str(tmp_path / "d.tiff")), np.full((4, 5), 1.5, np.float32))
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int32, np.uint16, np.uint8])
+def test_depth_in_tiff_of_any_numbers(tmp_path, kind):
+    depth = np.arange(1, 21).reshape(4, 5).astype(kind)
+    cv2.imwrite(str(tmp_path / "d.tiff"), depth)
+    np.testing.assert_array_equal(read_depth(str(tmp_path / "d.tiff")), depth)
+    if kind != np.uint8:
+        with pytest.raises(InputError, match=r"d.tiff looks like a depth map"):
+            read_image(str(tmp_path / "d.tiff"))
+
+
 def png_that_claims(width, height):
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")

@@ -163,6 +163,8 @@ def _damage(source: str, content: bytes) -> str | None:
         with warnings.catch_warnings(), pillow.open(source) as picture:
             warnings.simplefilter("ignore")
             picture.load() if content.startswith(TIFF_STARTS) else picture.verify()  # of PNG the checksums
+    except pillow.UnidentifiedImageError:  # a TIFF of numbers that Pillow does not know
+        return None
     except Exception as error:  # what a broken file makes of a decoder is anybody's guess
         return str(error)
     return None

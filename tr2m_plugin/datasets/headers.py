@@ -23,7 +23,7 @@ ANIMATED = ("GIF", "PNG", "WEBP", "TIFF")
 DEPTH_MODES = ("I", "F")
 """What Pillow calls one channel of more than 8 bits begins with one of these."""
 
-ORIENTATION, ROWS, COLUMNS, LARGEST = 274, 257, 256, 281
+ORIENTATION, ROWS, COLUMNS, CHANNELS, LARGEST = 274, 257, 256, 277, 281
 """Tags of TIFF; the first is EXIF's too."""
 
 TURNED, FLIPPED_ROWS, FLIPPED_COLUMNS = (5, 6, 7, 8), (3, 4, 7, 8), (2, 3, 6, 7)
@@ -98,6 +98,19 @@ def read_header(source: str | os.PathLike) -> Header | None:
     except pillow.DecompressionBombError as error:
         raise InputError(f"{source} has more than {2 * limit:,} pixels: make it smaller, or set {LIMIT}") from error
     except Exception:  # what a broken file makes of a decoder is anybody's guess
+        return _tiff_header(source)
+
+
+def _tiff_header(source: str | os.PathLike) -> Header | None:
+    """The header of a TIFF whose numbers Pillow does not know, such as those of 64 bits; None of any other file."""
+    tiff: Any = require("PIL.TiffImagePlugin", "to read the sizes of pictures", "data")
+    try:
+        with open(source, "rb") as file:
+            tags = tiff.ImageFileDirectory_v2(file.read(8))
+            file.seek(tags.next)
+            tags.load(file)
+        return Header((int(tags[ROWS]), int(tags[COLUMNS])), tags.get(ORIENTATION), tags.get(CHANNELS, 1) == 1)
+    except Exception:  # as above
         return None
 
 
