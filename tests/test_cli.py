@@ -137,8 +137,11 @@ def test_commands_with_one_file_replace_only_their_own(tmp_path, capsys):
     for command in (["features", "config.py", "a.pth"], ["data", "show", "nyu", "nowhere", "0"], ["describe", "a.png"]):
         assert main([*command, "--out", str(out)]) == 2
         assert "photo.png is there already and is not a" in capsys.readouterr().err
-    assert main(["evaluate", "--predictions", "nowhere", "--out", str(tmp_path)]) == 2
-    assert "holds other things and is not an evaluation's" in capsys.readouterr().err
+    for name in ("summary.csv", "metrics.json"):
+        (tmp_path / name).write_text("[1]")
+        assert main(["evaluate", "--predictions", "nowhere", "--out", str(tmp_path)]) == 2
+        assert f"{name} is there already and is not an evaluation's" in capsys.readouterr().err
+        (tmp_path / name).unlink()
     assert out.read_bytes() == b"\x89PNG a photograph"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tr2m_plugin.cli_options import count, factor, number
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.replacing import check_file, check_folder, is_drawing
+from tr2m_plugin.replacing import check_file, is_drawing
 
 ROOTS = Path("params.yaml")
 
@@ -58,8 +58,23 @@ def _part(given: str | None) -> tuple[int, int] | None:
     return int(part), int(parts)
 
 
-def _is_evaluation(folder: Path) -> bool:
-    return (folder / "metrics.json").is_file() or (folder / "predictions").is_dir()
+WRITTEN = ("metrics.json", "per_image.parquet", "per_image.csv", "summary.csv", "errors.parquet")
+"""What an evaluation writes into its folder, first its mark."""
+
+
+def _check_out(folder: Path) -> None:
+    """Raises an InputError when files that an evaluation would replace are not an evaluation's."""
+    from tr2m_plugin.evaluation.results import read_metrics
+
+    def is_ours(_: Path) -> bool:
+        try:
+            read_metrics(folder / WRITTEN[0])
+        except InputError:
+            return False
+        return True
+
+    for name in WRITTEN:
+        check_file(folder / name, is_ours, "an evaluation's")
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -88,7 +103,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         workers=args.workers,
         pictures=not args.no_pictures,
     )
-    check_folder(args.out, _is_evaluation, "an evaluation's")
+    _check_out(args.out)
     changes, returns = _changes(args.set), _returns(args)
     also = [read_metrics(path) for path in args.also]
     if args.predictions and (args.part or args.weights):
@@ -272,7 +287,7 @@ def add_data(commands: Any) -> None:
         parser.add_argument("root", help="its folder")
         parser.add_argument("--protocol", default="release", help="how its files are read (default: release)")
         parser.add_argument("--options", nargs="+", default=[], metavar="NAME=VALUE", help="of its reader")
-    verify.add_argument("--sample", type=count, default=20, help="files to decode of each split (default: 20)")
+    verify.add_argument("--sample", type=number, default=20, help="files to decode of each split (default: 20)")
     verify.set_defaults(run=_verify)
     show.add_argument("sample", help="sample id, or a number in the dataset's order")
     show.add_argument("--descriptions", nargs="+", type=Path, default=[], help="tables, or RSA's folder `text`")
