@@ -246,7 +246,7 @@ def load_protocol(name: str, dataset: str) -> Protocol:
     """
     name, mark, changes = name.partition(f"{MARK}{{")
     if mark:
-        return load_protocol(name, dataset).changed(json.loads(f"{{{changes}"))
+        return load_protocol(name, dataset).changed(_parse(f"{{{changes}", "the protocol's changes"))
     path = (FOLDER / name if name in PROTOCOLS else Path(name)) / f"{dataset}.yaml"
     if not path.is_file():
         known = f"protocols are {', '.join(PROTOCOLS)} or a folder of files such as nyu.yaml"
@@ -260,6 +260,16 @@ def load_protocol(name: str, dataset: str) -> Protocol:
         raise InputError(f"{path} is not a protocol: {error}") from error
 
 
+def _parse(text: str, what: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{what} should be JSON and is {text[:60]!r}: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{what} should be options by name and is {text[:60]!r}")
+    return found
+
+
 def protocol_of(row: Mapping[str, Any]) -> Protocol:
     """The protocol of a row of the index: the one it names, or the plain range of its columns.
 
@@ -269,7 +279,7 @@ def protocol_of(row: Mapping[str, Any]) -> Protocol:
     if row.get("protocol"):
         return load_protocol(os.fspath(row["protocol"]), row["dataset"])
     limits = row.get("depth_range") or (row["depth_min"], row["depth_max"])
-    known = json.loads(row["extras"]) if row.get("extras") else {}
+    known = _parse(row["extras"], "the column extras") if row.get("extras") else {}
     reading = {name: row[name] for name in ("unit", "depth_scale") if row.get(name) is not None}
     reading |= {name: bool(value) if name == "mask" else value for name, value in known.items()}
     return Protocol(limits, reader=reading, dataset=row.get("dataset", ""))
