@@ -157,6 +157,14 @@ def test_a_rows_protocol_is_its_own_or_its_range():
     assert (plain.name, plain.depth_range, plain.crop) == ("range", (0.3, 7.0), None)
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", "{'a': 1}"])
+def test_rows_that_say_no_protocol(text):
+    with pytest.raises(InputError, match="the column extras should be "):
+        protocol_of({"dataset": "mine", "extras": text, "depth_min": 1.0, "depth_max": 2.0})
+    with pytest.raises(InputError, match=r"the protocol's changes should be JSON|no option"):
+        load_protocol('release+{"crop": [', "nyu")
+
+
 def slow(pred, truth, rows, columns, low, high, clamp):
     """The nine metrics by loops in plain Python; `pred` at any size, sampled with aligned corners."""
     (height, width), (h, w) = truth.shape, pred.shape

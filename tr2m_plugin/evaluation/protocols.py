@@ -23,7 +23,6 @@ from tr2m_plugin.checks import are_numbers, is_window
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
 from tr2m_plugin.plain_yaml import parse_yaml
-from tr2m_plugin.trusted import brief
 
 FOLDER = Path(__file__).with_name("protocol_files")
 PROTOCOLS = ("release", "zoedepth")
@@ -247,11 +246,7 @@ def load_protocol(name: str, dataset: str) -> Protocol:
     """
     name, mark, changes = name.partition(f"{MARK}{{")
     if mark:
-        try:
-            found = json.loads(f"{{{changes}")
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{brief(changes)} is no list of a protocol's changes: {error}") from error
-        return load_protocol(name, dataset).changed(found)
+        return load_protocol(name, dataset).changed(_parse(f"{{{changes}", "the protocol's changes"))
     path = (FOLDER / name if name in PROTOCOLS else Path(name)) / f"{dataset}.yaml"
     if not path.is_file():
         known = f"protocols are {', '.join(PROTOCOLS)} or a folder of files such as nyu.yaml"
@@ -265,6 +260,16 @@ def load_protocol(name: str, dataset: str) -> Protocol:
         raise InputError(f"{path} is not a protocol: {error}") from error
 
 
+def _parse(text: str, what: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} should be JSON and is {text[:60]!r}: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{what} should be options by name and is {text[:60]!r}")
+    return found
+
+
 def protocol_of(row: Mapping[str, Any]) -> Protocol:
     """The protocol of a row of the index: the one it names, or the plain range of its columns.
 
@@ -274,7 +279,7 @@ def protocol_of(row: Mapping[str, Any]) -> Protocol:
     if row.get("protocol"):
         return load_protocol(os.fspath(row["protocol"]), row["dataset"])
     limits = row.get("depth_range") or (row["depth_min"], row["depth_max"])
-    known = json.loads(row["extras"]) if row.get("extras") else {}
+    known = _parse(row["extras"], "the column extras") if row.get("extras") else {}
     reading = {name: row[name] for name in ("unit", "depth_scale") if row.get(name) is not None}
     reading |= {name: bool(value) if name == "mask" else value for name, value in known.items()}
     return Protocol(limits, reader=reading, dataset=row.get("dataset", ""))
