@@ -25,9 +25,9 @@ DEFAULTS = {
 """What Ray is told where the user has not."""
 
 LOCAL_DEFAULTS = {
-    # On a busy machine the parts of Ray need longer to find each other than Ray gives them.
+    # On a busy machine the parts of Ray need longer to find each other than the 30 s that Ray gives them.
     "RAY_agent_register_timeout_ms": "180000",
-    "RAY_raylet_start_wait_time_s": "180",
+    "RAY_raylet_start_wait_time_s": "60",
     # Ray listens on all interfaces, so it keeps a token, which it would otherwise look for in the home folder.
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
