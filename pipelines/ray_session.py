@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from psutil import Process, wait_procs
+from tqdm import tqdm
 
 from tr2m_plugin.errors import InputError
 
@@ -103,7 +104,9 @@ def _start(name: str, leave: ExitStack) -> bool:
             leave.close()
             _end(set(Process().children()) - before)
             if last:
-                print(f"{name}: Ray does not start, so one process works alone ({one_line(error)})", file=sys.stderr)
+                tqdm.write(
+                    f"{name}: Ray does not start, so one process works alone ({one_line(error)})", file=sys.stderr
+                )
     return False
 
 

@@ -162,10 +162,9 @@ def test_without_ray_this_process_does_the_work(tmp_path, monkeypatch, capfd):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_GCS_SERVER_PORT", "none")
     assert len(run(tmp_path / "out", workers=2)) == 20
-    told = [line for line in capfd.readouterr().err.splitlines() if "Ray" in line]
-    assert told == [
-        "square: Ray does not start, so one process works alone (invalid literal for int() with base 10: 'none')"
-    ]
+    told = capfd.readouterr().err
+    assert "square: Ray does not start, so one process works alone (invalid literal for int()" in told
+    assert "Traceback" not in told
 
 
 def test_two_runs_at_once_share_the_work(tmp_path, repository):
