@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from tqdm import tqdm
 
 from pipelines.ray_session import one_line
 from pipelines.shards import Failure, Outcome, Processor, Row, Settings, Shard, process_rows, process_shard, save_shard
@@ -184,7 +185,7 @@ class RayRun:
                 yield from self._lose(hand, f"it finished nothing in {stall:g} s")
         if not ready and not self.begun:
             self.begun = True
-            print(f"{self.name}: no worker has begun in {WAIT:g} s: is the cluster busy?", file=sys.stderr)
+            tqdm.write(f"{self.name}: no worker has begun in {WAIT:g} s: is the cluster busy?", file=sys.stderr)
 
     def _answer(self, hand: Hand) -> Iterator[int]:
         try:
@@ -232,7 +233,7 @@ class RayRun:
         """Gives a lost worker's task to another, in the end row by row."""
         self._dismiss(hand)
         self.losses += 1
-        print(f"{self.name}: a worker is lost: {reason}", file=sys.stderr)
+        tqdm.write(f"{self.name}: a worker is lost: {reason}", file=sys.stderr)
         if self.losses >= LOSSES:
             raise InputError(
                 f"{self.losses} workers were lost one after another; what is done is kept, so repeat the run when the "

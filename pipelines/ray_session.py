@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from psutil import Process, wait_procs
+from tqdm import tqdm
 
 from tr2m_plugin.errors import InputError
 
@@ -25,9 +26,9 @@ DEFAULTS = {
 """What Ray is told where the user has not."""
 
 LOCAL_DEFAULTS = {
-    # On a busy machine the parts of Ray need longer to find each other than Ray gives them.
+    # On a busy machine the parts of Ray need longer to find each other than the 30 s that Ray gives them.
     "RAY_agent_register_timeout_ms": "180000",
-    "RAY_raylet_start_wait_time_s": "180",
+    "RAY_raylet_start_wait_time_s": "60",
     # Ray listens on all interfaces, so it keeps a token, which it would otherwise look for in the home folder.
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
@@ -103,7 +104,9 @@ def _start(name: str, leave: ExitStack) -> bool:
             leave.close()
             _end(set(Process().children()) - before)
             if last:
-                print(f"{name}: Ray does not start, so one process works alone ({one_line(error)})", file=sys.stderr)
+                tqdm.write(
+                    f"{name}: Ray does not start, so one process works alone ({one_line(error)})", file=sys.stderr
+                )
     return False
 
 

@@ -249,7 +249,7 @@ def test_protocol_files_are_small_and_say_what_they_are():
 
 @pytest.mark.parametrize("name", ['release+{"a":', "release+{" + "[" * 100_000, 'release+{"a": 1}'])
 def test_changes_in_a_name_are_data(name):
-    with pytest.raises(InputError, match=r"is no list of a protocol's changes|protocols have no option a"):
+    with pytest.raises(InputError, match=r"the protocol.s changes should be|protocols have no option a"):
         load_protocol(name, "nyu")
 
 

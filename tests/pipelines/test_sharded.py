@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.sharded import Settings, plan_shards, process_shard, run_sharded, shard_errors
+from pipelines.sharded import run_sharded
+from pipelines.shards import Settings, plan_shards, process_shard, shard_errors
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
 from tr2m_plugin.datasets.tables import ERRORS, read_table
 from tr2m_plugin.errors import InputError
@@ -106,7 +107,7 @@ def test_shards_are_named_by_everything_their_content_depends_on():
 
 def test_a_shard_tells_its_own_errors(tmp_path):
     (shard,) = plan_shards(ROWS[:3], 6, "a")
-    assert process_shard(Square(unreadable=[1]), shard, tmp_path, 2) == (2, 1)
+    assert list(process_shard(Square(unreadable=[1]), shard, tmp_path, 2)) == [2, 1]
     assert shard_errors(tmp_path / shard.name)[0]["sample_id"] == "001"
 
 
@@ -115,7 +116,8 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{repository!r}, {here!r}]
 from test_sharded import ROWS, Square
-from pipelines.sharded import Settings, run_sharded
+from pipelines.sharded import run_sharded
+from pipelines.shards import Settings
 run_sharded("square", ROWS, Square, {{"wait": 0.5}}, "a", Path(sys.argv[1]), Settings(2, 2, 0, device="cpu"))
 """
 
@@ -138,17 +140,32 @@ def test_killed_and_repeated_it_goes_on(tmp_path, repository):
     assert len(find_arrays(out)) == 20
 
 
-def test_a_cluster_that_does_not_answer_is_named(tmp_path, monkeypatch):
-    """Ray itself tries for half a minute before it raises this."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("Failed to connect"),  # Ray itself tries for half a minute before it raises this
+        RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.40.0\n    Python: 3.11.7"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_named(tmp_path, monkeypatch, error):
     import ray
 
     def refuse(**_):
-        raise ConnectionError("Failed to connect")
+        raise error
 
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(InputError, match=r"RAY_ADDRESS=10\.0\.0\.1:6379: is it running.*RAY_AUTH_MODE"):
+    with pytest.raises(InputError, match=r"^[^\n]*RAY_ADDRESS=10\.0\.0\.1:6379: is it running[^\n]*versions[^\n]*$"):
         run(tmp_path / "out", workers=2)
+
+
+def test_without_ray_this_process_does_the_work(tmp_path, monkeypatch, capfd):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_GCS_SERVER_PORT", "none")
+    assert len(run(tmp_path / "out", workers=2)) == 20
+    told = capfd.readouterr().err
+    assert "square: Ray does not start, so one process works alone (invalid literal for int()" in told
+    assert "Traceback" not in told
 
 
 def test_two_runs_at_once_share_the_work(tmp_path, repository):
@@ -163,15 +180,3 @@ def test_two_runs_at_once_share_the_work(tmp_path, repository):
     assert sum("another run is writing" in text for text in told) == 1
     assert done(tmp_path / "log") == list(range(20))
     assert len(find_arrays(tmp_path / "out")) == 20
-
-
-def test_on_ray_the_result_is_the_same(tmp_path, repository, monkeypatch):
-    """Workers are processes of their own, so they import this module by name."""
-    monkeypatch.syspath_prepend(str(repository / "tests" / "pipelines"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(repository), str(repository / "tests" / "pipelines")]))
-    import test_sharded as by_name
-
-    settings = Settings(shard_size=6, batch_size=4, workers=2, device="cpu", max_error_share=0.5)
-    run_sharded("square", ROWS, by_name.Square, {"unreadable": [3]}, "a", tmp_path / "out", settings)
-    assert len(find_arrays(tmp_path / "out")) == 19
-    assert len(read_table(tmp_path / "out" / "errors.parquet", ERRORS)) == 1
