@@ -175,4 +175,4 @@ def test_crafted_shapes_are_a_line_and_take_no_memory(data, shape):
     assert told
     for name in told:
         with pytest.raises(InputError):
-            MaskDino.from_original({**state, name: torch.zeros(1).expand(shape)}, 20)
+            MaskDino.from_original({**state, name: torch.zeros(()).expand(shape)}, 20)
