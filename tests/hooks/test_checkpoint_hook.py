@@ -102,7 +102,9 @@ def test_killed_by_signal_9_at_random_moments_it_goes_on_to_the_bit(world, tmp_p
         return small
 
     chance = random.Random(0)
+    start = time.monotonic()
     train(config(tmp_path / "whole"))
+    iteration = (time.monotonic() - start) / KILLS
     work, went_on = tmp_path / "killed", 0
     for _ in range(KILLS):
         process = os.fork()
@@ -113,7 +115,7 @@ def test_killed_by_signal_9_at_random_moments_it_goes_on_to_the_bit(world, tmp_p
         before, deadline = set(checkpoints(work)) if work.exists() else set(), time.monotonic() + 120
         while time.monotonic() < deadline and not (set(checkpoints(work)) if work.exists() else set()) - before:
             time.sleep(0.002)
-        time.sleep(chance.random() * 0.3)
+        time.sleep(chance.random() * 1.5 * iteration)
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         went_on += 1
