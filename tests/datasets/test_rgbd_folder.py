@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tr2m_plugin.checks import parse_yaml
 from tr2m_plugin.datasets import RGBDFolder
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.plain_yaml import parse_yaml
 
 WHOLE = {"image": "*_rgb.jpg", "depth": "*_depth.png", "depth_scale": 0.001, "unit": "m", "depth_range": [0.3, 10]}
 
@@ -268,7 +268,7 @@ def test_a_first_pair_that_cannot_be_read_ends_nothing(tmp_path):
 
 def test_sample_ids_that_yaml_takes_for_numbers(tmp_path):
     fill(tmp_path, ["0001", "17", "0x1F"])
-    given = parse_yaml("{val: [0001, 17]}")
+    given = parse_yaml("{val: [0001, 17]}", "x")
     rows = RGBDFolder(str(tmp_path), assign=given, **WHOLE).index()
     assert {row["sample_id"]: row["split"] for row in rows} == {"0001": "val", "17": "val", "0x1F": "test"}
     with pytest.raises(InputError, match=r"holds no 1_rgb.jpg, which .*; 0001 is there: write it in quotes, '0001'"):
@@ -286,7 +286,8 @@ def test_names_that_no_file_can_have(tmp_path, name):
 def test_numbers_as_yaml_writes_them(tmp_path):
     fill(tmp_path, ["a"])
     options = parse_yaml(
-        "{depth_scale: 1e-3, depth_range: [5e-4, 1e1], invalid: [6e4], intrinsics: [5e2, 500, 3.2e2, 240]}"
+        "{depth_scale: 1e-3, depth_range: [5e-4, 1e1], invalid: [6e4], intrinsics: [5e2, 500, 3.2e2, 240]}",
+        "x",
     )
     (row,) = RGBDFolder(str(tmp_path), **{**WHOLE, **options}).index()
     assert (row["depth_scale"], row["depth_min"], row["depth_max"], row["fx"]) == (0.001, 0.0005, 10, 500)

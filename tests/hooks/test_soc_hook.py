@@ -212,7 +212,6 @@ class Carefree(SomebodysDepthModel):
         ({"gt": lambda samples: torch.ones(2, 1, 16, 20)}, "holds 4 images and the samples 2 depth maps"),
         ({"start": 3, "by_epoch": False, "gt": "depth"}, "sample 0 has no depth"),
     ],
-    ids=str,
 )
 def test_what_is_wrong_is_named_in_the_first_iteration(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
