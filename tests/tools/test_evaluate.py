@@ -14,7 +14,7 @@ import tree_sun_rgbd
 import yaml
 
 from tr2m_plugin.cli import main
-from tr2m_plugin.cli_options import factor
+from tr2m_plugin.cli_options import factor as factor_of
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, read_table, write_table
@@ -171,10 +171,10 @@ def test_truth_that_cannot_be_read_first_of_all_and_a_wrong_scale(mine, tmp_path
 
 @pytest.mark.parametrize(("scale", "value"), [("1E-3", 0.001), ("1e-3", 0.001), (".001", 0.001), ("5", 5.0)])
 def test_factors_are_numbers_as_python_writes_them(scale, value):
-    assert factor(scale) == value
+    assert factor_of(scale) == value
     for wrong in ("0", "-1", "nan", "inf", "1mm"):
         with pytest.raises(argparse.ArgumentTypeError, match="is not a number above 0"):
-            factor(wrong)
+            factor_of(wrong)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.pictures import name_pictures
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, write_table
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.plain_yaml import parse_yaml
 from tr2m_plugin.trusted import check_options
 
@@ -74,20 +75,19 @@ def describe_pictures(
     kind, options = DESCRIBERS[describer]
     made = make_describer(kind, {**options, **parse_options(given)}, device)
     named = name_pictures(list(pictures))
-    errors: list[tuple[str, str]] = []
+    failed: dict[str, str] = {}
     count = 0
+
+    def describe(source: str, name: str) -> list[dict[str, Any]]:
+        return made.describe([read_image(source)], [name])
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal count
         for name, path in tqdm(named, unit="picture", desc="describe", mininterval=1):
-            try:
-                found = made.describe([read_image(str(path))], [name])
-            except InputError as error:
-                errors.append((str(path), str(error)))
-                continue
-            for row in found:
+            found = attempt(partial(describe, str(path), name), str(path), failed)
+            for row in found or ():
                 count += 1
                 yield {"dataset": "pictures", **row}
 
     write_table(out, DESCRIPTIONS, rows())
-    return count, errors
+    return count, list(failed.items())
