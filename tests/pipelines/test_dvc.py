@@ -76,7 +76,7 @@ def repro(root):
 def test_killed_dvc_goes_on_where_it_was(project):
     first = repro(project)
     shards = project / "work" / "tiny" / "described" / "llava_vicuna"
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 400
     while len(list(shards.glob("0*.parquet"))) < 4 and time.monotonic() < deadline and first.poll() is None:
         time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)
@@ -84,7 +84,7 @@ def test_killed_dvc_goes_on_where_it_was(project):
     finished = {path.name: path.stat().st_mtime_ns for path in shards.glob("0*.parquet")}
     assert 4 <= len(finished) < 20, out[-3000:]
     second = repro(project)
-    out = second.communicate(timeout=240)[0]
+    out = second.communicate(timeout=600)[0]
     assert second.returncode == 0, out[-3000:]
     assert {name: (shards / name).stat().st_mtime_ns for name in finished} == finished, "what was done stayed"
     rows = read_table(project / "work" / "tiny" / "descriptions.parquet", DESCRIPTIONS)

@@ -20,7 +20,7 @@ from tr2m_plugin.files import sweep, write_whole
 from tr2m_plugin.registry import HOOKS
 from tr2m_plugin.resuming import is_readable
 
-OUTDATED, VALIDATED = "outdated_ckpts", "validated_iter"
+OUTDATED, VALIDATED = "outdated_ckpts", "last_validation"
 """What a checkpoint's message hub holds beside MMEngine's: files to remove once it is there; the last validation."""
 
 

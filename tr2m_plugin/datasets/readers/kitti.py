@@ -63,7 +63,7 @@ class KITTI(ListedReader):
     def rows(self) -> Iterable[dict[str, Any]]:
         lists = self.lists()
         if not lists:
-            wanted = [name for split in self.names if self.wants(split) for name in self.names[split]]
+            wanted = [self.names[split][0] for split in self.names if self.wants(split)]
             raise InputError(f"{self.folder} has none of {', '.join(wanted)}: {self.publisher}")
         for split, path in lists.items():
             yield from self._listed(split, path)
