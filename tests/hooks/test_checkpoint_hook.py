@@ -90,7 +90,7 @@ def test_killed_at_any_write_it_goes_on_to_the_bit(whole, tmp_path, moment):
 def training(request):
     """A function from a work folder to the config of a training with a checkpoint and a validation every so often."""
     if request.param == "toy":
-        return lambda folder: toy(folder, 4 * KILLS)
+        return lambda folder: toy(folder, 8 * KILLS)
     world = request.getfixturevalue("world")
     spec = importlib.util.spec_from_file_location("trust", Path(__file__).parents[1] / "tools" / "test_trust.py")
     trust = importlib.util.module_from_spec(spec)
@@ -115,7 +115,8 @@ def test_killed_by_signal_9_at_random_moments_it_goes_on_to_the_bit(training, tm
     chance, work = random.Random(0), tmp_path / "killed"
     start = time.monotonic()
     train(training(tmp_path / "whole"))
-    saving = (time.monotonic() - start) / KILLS / 2
+    config = training(work)
+    saving = (time.monotonic() - start) * config.default_hooks.checkpoint.interval / config.train_cfg.max_iters
     reached = []
     for _ in range(KILLS):
         before = set(work.glob("*.pth"))
