@@ -233,7 +233,7 @@ def stage(run: Stage) -> None:
     _refuse_mirrors(rows)
     wrong_text = run.params.get("wrong_text")
     stand_in = text_embedding(spec, wrong_text, device) if wrong_text else None
-    predict = Predictor(model, device, run.params.get("batch_size", 32), stand_in)
+    predict = Predictor(model, device, run.count("batch_size", 32), stand_in)
     results: list[dict[str, Any]] = []
     failed: Failed = {"": data.failed, **{method: {} for method in METHODS}}
     for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in is not None).items():
@@ -246,7 +246,7 @@ def stage(run: Stage) -> None:
     if before is not None:
         start = Predictor(before, device, predict.batch_size)
         results += measure_texts("before", start, data, {i: i for i in range(len(rows))}, failed)
-    results += evaluate_baselines(data, fit_baselines(fitted, run.params.get("fit_limit")), failed)
+    results += evaluate_baselines(data, fit_baselines(fitted, run.count("fit_limit", None)), failed)
 
     folder = run.root / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
@@ -261,7 +261,7 @@ def stage(run: Stage) -> None:
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write_summary(folder / "summary.csv", report)
     write_tables(folder, report)
-    _report_failures(folder, failed, len(rows), run.params.get("max_error_share", 0.2))
+    _report_failures(folder, failed, len(rows), run.share("max_error_share", 0.2))
 
 
 def _count_failures(

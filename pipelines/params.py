@@ -36,6 +36,30 @@ class Stage:
     root: Path
     item: str = ""
 
+    def count(self, name: str, default: int | None) -> Any:
+        """A parameter that is a whole number above 0; None where that is the default and none is given.
+
+        Raises:
+            InputError: it is something else.
+        """
+        value = self.params.get(name, default)
+        if value is None and default is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+            raise InputError(f"{name} must be a whole number above 0, not {value!r:.100}")
+        return value
+
+    def share(self, name: str, default: float) -> float:
+        """A parameter that is a share.
+
+        Raises:
+            InputError: it is no number from 0 to 1.
+        """
+        value = self.params.get(name, default)
+        if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise InputError(f"{name} must be a number from 0 to 1, not {value!r:.100}")
+        return value
+
 
 def load_stage(profile: str | None, name: str, path: Path = PARAMS, item: str = "") -> Stage:
     """Reads a stage's section, or that of one of its items.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 
 from pipelines.params import Stage, digest_files, run_stage
 from pipelines.sharded import run_sharded
-from pipelines.shards import Settings
+from pipelines.shards import settings_of
+from tr2m_plugin.checks import is_name
 from tr2m_plugin.datasets.arrays import is_reference
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import INDEX, read_table, resolve
@@ -88,17 +89,18 @@ def protocol_sizes(rows: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
 def stage(run: Stage) -> None:
     """Computes what is missing; the networks of `more` write into folders of their names beside the shards."""
     from tr2m_plugin.models import RelativeDepth
-    from tr2m_plugin.trusted import check_options
+    from tr2m_plugin.trusted import brief, check_options
 
     params = dict(run.params)
-    models = {"": params.pop("model"), **(params.pop("more", None) or {})}
+    models = {"": params.pop("model", None), **(params.pop("more", None) or {})}
     for name, model in models.items():
+        if name and not is_name(name):
+            raise InputError(f"relative_depth.more: {name!r} cannot be the name of a folder")
+        if not isinstance(model, Mapping):
+            raise InputError(f"relative_depth.{name or 'model'} must be the options of a network, not {brief(model)}")
         check_options(RelativeDepth, model, f"relative_depth.more.{name}" if name else "relative_depth.model")
     given = params.pop("sizes", None) or {}
-    try:
-        settings = Settings(**params)
-    except TypeError as error:
-        raise InputError(f"relative_depth: {error}") from error
+    settings = settings_of(params, "relative_depth")
     indexed = read_table(run.root / "index.parquet", INDEX)
     sizes = {**protocol_sizes(indexed), **given}
     rows = [picture_stamp(row, run.root) for row in indexed]

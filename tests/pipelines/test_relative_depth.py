@@ -96,3 +96,16 @@ def test_what_half_precision_cannot_hold_is_refused():
 def test_unknown_settings_are_refused(world):
     with pytest.raises(InputError, match=r"relative_depth: .*shards"):
         relative_depth.stage(Stage("test", {"model": MODEL, "shards": 3}, world))
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "/tmp", "a/b"])
+def test_a_further_network_stays_inside_the_stages_folder(tmp_path, name):
+    """Elsewhere, shards that are not its own would be removed."""
+    with pytest.raises(InputError, match="cannot be the name of a folder"):
+        stage(Stage("test", {"model": MODEL, "more": {name: MODEL}}, tmp_path))
+
+
+def test_a_network_is_given_by_options(tmp_path):
+    for params in ({"model": "mini_depth_anything"}, {}, {"model": MODEL, "more": {"midas": None}}):
+        with pytest.raises(InputError, match="must be the options of a network"):
+            stage(Stage("test", params, tmp_path))
