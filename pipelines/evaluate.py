@@ -239,6 +239,8 @@ def stage(run: Stage) -> None:
     for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in is not None).items():
         results += measure_texts(method, predict, data, texts, failed)
     fitted_on = run.params.get("fit_on", "train")
+    if fitted_on not in ("train", "val", "test"):
+        raise InputError(f"fit_on must be train, val or test, not {fitted_on!r:.100}")
     if not any(row["split"] == fitted_on for row in read_table(run.root / "index.parquet", INDEX)):
         fitted_on = "test"  # nothing to train on: the evaluated pictures themselves
     fitted = data if fitted_on == "test" else Samples(run.root, fitted_on, aligned)
@@ -292,6 +294,7 @@ def _report_failures(folder: Path, failed: Failed, count: int, most: float) -> N
         for key, reason in reasons.items()
     ]
     if not rows:
+        (folder / "errors.parquet").unlink(missing_ok=True)  # an earlier run's
         return
     write_table(folder / "errors.parquet", {**ERRORS, "method": "string"}, rows)
     keys = {key: reason for reasons in failed.values() for key, reason in reasons.items()}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tr2m_plugin
 from tr2m_plugin.errors import InputError, TR2MError
 from tr2m_plugin.files import read_text, sweep
 from tr2m_plugin.plain_yaml import parse_yaml
@@ -137,3 +139,21 @@ def digest_files(paths: list[Path], length: int = 10) -> str:
             while part := file.read(2**24):  # weights may be larger than memory
                 total.update(part)
     return total.hexdigest()[:length]
+
+
+def package_files(names: Sequence[str]) -> list[Path]:
+    """The modules of some files and folders of the package."""
+    package = Path(tr2m_plugin.__file__).parent
+    named = [package / name for name in names]
+    return sorted(file for path in named for file in ([path] if path.is_file() else path.rglob("*.py")))
+
+
+def code_digest(path: Path) -> str:
+    """A hash of what a module does, which its comments, docstrings and layout do not change."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # A text that is a statement says something to readers only.
+            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]  # type: ignore[attr-defined]
+    return digest(ast.unparse(tree))
