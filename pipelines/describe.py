@@ -14,8 +14,8 @@ import numpy as np
 from pipelines.mini_world.captions import colon_sentences, scene_sentences, toy_labels
 from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp, weights_digest
-from pipelines.sharded import run_sharded
-from pipelines.shards import Settings
+from pipelines.sharded import remove_others, run_sharded
+from pipelines.shards import settings_of
 from tr2m_plugin.datasets.pictures import cut_sentence, find_sentence
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import (
@@ -23,6 +23,7 @@ from tr2m_plugin.datasets.tables import (
     INDEX,
     OBJECTS,
     SCENES,
+    dataset_names,
     read_table,
     resolve,
     sample_key,
@@ -233,10 +234,7 @@ def run_network(
         InputError: an option of the engine is unknown, or more pictures failed than it allows.
     """
     options = {name: value for name, value in run.params.items() if name not in ("type", "engine", "datasets")}
-    try:
-        settings = Settings(**(run.params.get("engine") or {}))
-    except TypeError as error:
-        raise InputError(f"{folder.name}, engine: {error}") from error
+    settings = settings_of(run.params.get("engine") or {}, f"{folder.name}.engine")
     kind, weights = run.params["type"], options.get("model") or options.get("weights") or ""
     run_sharded(
         f"{folder.parent.name} {folder.name}",
@@ -252,9 +250,8 @@ def run_network(
 
 def _indexed(run: Stage, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of the index, of an entry's datasets where it names any."""
-    datasets = entry.get("datasets")
-    rows = read_table(run.root / "index.parquet", INDEX)
-    return [row for row in rows if not datasets or row["dataset"] in datasets]
+    wanted = dataset_names(entry.get("datasets"))
+    return [row for row in read_table(run.root / "index.parquet", INDEX) if not wanted or row["dataset"] in wanted]
 
 
 def stage(run: Stage) -> None:
@@ -271,6 +268,7 @@ def stage(run: Stage) -> None:
         return
     if kind is not None:
         raise InputError(f"describe.{folder.name}: type must be one of {', '.join(CAPTIONERS)}, not {kind!r}")
+    remove_others(folder, {"texts.parquet"})  # a captioner's that the section no longer names
     count = 0
 
     def texts() -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ def stage(run: Stage) -> None:
     texts = {row["text"] for row in read_table(run.root / "descriptions.parquet", DESCRIPTIONS)}
     ordered = sorted(texts, key=lambda text: (len(text), text))
     encoder = MODELS.build(scoped(run.params["model"])).to(pick_device(run.params.get("device", "auto")))
-    size = run.params.get("batch_size", 256)
+    size = run.count("batch_size", 256)
     features: list[np.ndarray] = []
     with tqdm(total=len(ordered), unit="sentence", desc="embed_text", mininterval=1) as bar:
         for start in range(0, len(ordered), size):

@@ -233,12 +233,14 @@ def stage(run: Stage) -> None:
     _refuse_mirrors(rows)
     wrong_text = run.params.get("wrong_text")
     stand_in = text_embedding(spec, wrong_text, device) if wrong_text else None
-    predict = Predictor(model, device, run.params.get("batch_size", 32), stand_in)
+    predict = Predictor(model, device, run.count("batch_size", 32), stand_in)
     results: list[dict[str, Any]] = []
     failed: Failed = {"": data.failed, **{method: {} for method in METHODS}}
     for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in is not None).items():
         results += measure_texts(method, predict, data, texts, failed)
     fitted_on = run.params.get("fit_on", "train")
+    if fitted_on not in ("train", "val", "test"):
+        raise InputError(f"fit_on must be train, val or test, not {fitted_on!r:.100}")
     if not any(row["split"] == fitted_on for row in read_table(run.root / "index.parquet", INDEX)):
         fitted_on = "test"  # nothing to train on: the evaluated pictures themselves
     fitted = data if fitted_on == "test" else Samples(run.root, fitted_on, aligned)
@@ -246,7 +248,7 @@ def stage(run: Stage) -> None:
     if before is not None:
         start = Predictor(before, device, predict.batch_size)
         results += measure_texts("before", start, data, {i: i for i in range(len(rows))}, failed)
-    results += evaluate_baselines(data, fit_baselines(fitted, run.params.get("fit_limit")), failed)
+    results += evaluate_baselines(data, fit_baselines(fitted, run.count("fit_limit", None)), failed)
 
     folder = run.root / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
@@ -261,7 +263,7 @@ def stage(run: Stage) -> None:
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write_summary(folder / "summary.csv", report)
     write_tables(folder, report)
-    _report_failures(folder, failed, len(rows), run.params.get("max_error_share", 0.2))
+    _report_failures(folder, failed, len(rows), run.share("max_error_share", 0.2))
 
 
 def _count_failures(
@@ -292,6 +294,7 @@ def _report_failures(folder: Path, failed: Failed, count: int, most: float) -> N
         for key, reason in reasons.items()
     ]
     if not rows:
+        (folder / "errors.parquet").unlink(missing_ok=True)  # an earlier run's
         return
     write_table(folder / "errors.parquet", {**ERRORS, "method": "string"}, rows)
     keys = {key: reason for reasons in failed.values() for key, reason in reasons.items()}

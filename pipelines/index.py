@@ -72,7 +72,7 @@ def stage(run: Stage) -> None:
     errors = {name: look_at([row for row in rows if row["dataset"] == name], run.root) for name in names}
     write_table(run.root / "index_errors.parquet", ERRORS, (error for found in errors.values() for error in found))
     bad = {sample_key(error) for found in errors.values() for error in found}
-    all_of, most = Counter(row["dataset"] for row in rows), run.params.get("max_error_share", 0.2)
+    all_of, most = Counter(row["dataset"] for row in rows), run.share("max_error_share", 0.2)
     for name, found in errors.items():
         if len(found) > most * all_of[name]:
             raise InputError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipelines.describe import PictureProcessor, run_network
 from pipelines.params import Stage, run_stage
+from pipelines.sharded import remove_others
 from tr2m_plugin.datasets.tables import LISTED
 from tr2m_plugin.errors import InputError
 
@@ -32,10 +33,11 @@ class ListProcessor(PictureProcessor):
 
 
 def stage(run: Stage) -> None:
-    """Lists the objects of every picture; a section without a type lists none."""
+    """Lists the objects of every picture; an empty section lists none."""
     folder = run.root / "objects" / run.item
     folder.mkdir(parents=True, exist_ok=True)
     if not run.params:
+        remove_others(folder)
         return
     if run.params.get("type") not in LISTERS:
         raise InputError(f"list_objects.{run.item}: type must be one of {', '.join(LISTERS)}")

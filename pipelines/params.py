@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tr2m_plugin
 from tr2m_plugin.errors import InputError, TR2MError
 from tr2m_plugin.files import read_text, sweep
 from tr2m_plugin.plain_yaml import parse_yaml
@@ -35,6 +37,30 @@ class Stage:
     params: dict[str, Any]
     root: Path
     item: str = ""
+
+    def count(self, name: str, default: int | None) -> Any:
+        """A parameter that is a whole number above 0; None where that is the default and none is given.
+
+        Raises:
+            InputError: it is something else.
+        """
+        value = self.params.get(name, default)
+        if value is None and default is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+            raise InputError(f"{name} must be a whole number above 0, not {value!r:.100}")
+        return value
+
+    def share(self, name: str, default: float) -> float:
+        """A parameter that is a share.
+
+        Raises:
+            InputError: it is no number from 0 to 1.
+        """
+        value = self.params.get(name, default)
+        if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise InputError(f"{name} must be a number from 0 to 1, not {value!r:.100}")
+        return value
 
 
 def load_stage(profile: str | None, name: str, path: Path = PARAMS, item: str = "") -> Stage:
@@ -113,3 +139,21 @@ def digest_files(paths: list[Path], length: int = 10) -> str:
             while part := file.read(2**24):  # weights may be larger than memory
                 total.update(part)
     return total.hexdigest()[:length]
+
+
+def package_files(names: Sequence[str]) -> list[Path]:
+    """The modules of some files and folders of the package."""
+    package = Path(tr2m_plugin.__file__).parent
+    named = [package / name for name in names]
+    return sorted(file for path in named for file in ([path] if path.is_file() else path.rglob("*.py")))
+
+
+def code_digest(path: Path) -> str:
+    """A hash of what a module does, which its comments, docstrings and layout do not change."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # A text that is a statement says something to readers only.
+            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]  # type: ignore[attr-defined]
+    return digest(ast.unparse(tree))

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.params import Stage, digest_files, run_stage
+from pipelines.params import Stage, code_digest, digest_files, package_files, run_stage
 from pipelines.sharded import run_sharded
-from pipelines.shards import Settings
+from pipelines.shards import settings_of
+from tr2m_plugin.checks import is_name
 from tr2m_plugin.datasets.arrays import is_reference
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import INDEX, read_table, resolve
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import protocol_of
 from tr2m_plugin.weights import resolve_pretrained
+
+CODE = (
+    "datasets/arrays.py",
+    "datasets/decoding.py",
+    "datasets/pictures.py",
+    "datasets/readers",
+    "models/relative_depth.py",
+)
+"""Of the package, what reads pictures and what maps are made by: where it does something else, they are made anew."""
 
 
 class RelativeDepthProcessor:
@@ -66,16 +77,29 @@ def weights_digest(pretrained: str) -> str:
 
 
 def picture_stamp(row: dict[str, Any], root: Path) -> dict[str, Any]:
-    """What a row's result depends on: its picture, and for a file its size and time of change."""
+    """What a row's result depends on: its picture, as `file_stamp` tells its state."""
     kept = {name: row[name] for name in ("dataset", "sample_id", "image")}
     if row.get("reader"):
         kept |= {name: row[name] for name in ("reader", "extras")}
-    file = Path(row["image"].partition("#")[0] if is_reference(row["image"]) else row["image"])
-    path = file if file.is_absolute() else root / file
-    if path.is_file():
-        stat = path.stat()
-        kept["stamp"] = [stat.st_size] if is_reference(row["image"]) else [stat.st_size, stat.st_mtime_ns]
-    return kept
+    stamp = file_stamp(row["image"], root)
+    return {**kept, "stamp": stamp} if stamp else kept
+
+
+def file_stamp(source: str, root: Path) -> list[Any]:
+    """What tells whether a source has changed: a file's size and time, or the content of the shard that holds an array.
+
+    Shards are made anew by the stage before, with the same size whatever they hold; empty for what is no file.
+    """
+    path = root / (source.partition("#")[0] if is_reference(source) else source)
+    if not path.is_file():
+        return []
+    stat = path.stat()
+    return [_content(path, stat.st_mtime_ns)] if is_reference(source) else [stat.st_size, stat.st_mtime_ns]
+
+
+@cache
+def _content(path: Path, changed: int) -> str:
+    return digest_files([path])
 
 
 def protocol_sizes(rows: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
@@ -88,27 +112,29 @@ def protocol_sizes(rows: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
 def stage(run: Stage) -> None:
     """Computes what is missing; the networks of `more` write into folders of their names beside the shards."""
     from tr2m_plugin.models import RelativeDepth
-    from tr2m_plugin.trusted import check_options
+    from tr2m_plugin.trusted import brief, check_options
 
     params = dict(run.params)
-    models = {"": params.pop("model"), **(params.pop("more", None) or {})}
+    models = {"": params.pop("model", None), **(params.pop("more", None) or {})}
     for name, model in models.items():
+        if name and not is_name(name):
+            raise InputError(f"relative_depth.more: {name!r} cannot be the name of a folder")
+        if not isinstance(model, Mapping):
+            raise InputError(f"relative_depth.{name or 'model'} must be the options of a network, not {brief(model)}")
         check_options(RelativeDepth, model, f"relative_depth.more.{name}" if name else "relative_depth.model")
     given = params.pop("sizes", None) or {}
-    try:
-        settings = Settings(**params)
-    except TypeError as error:
-        raise InputError(f"relative_depth: {error}") from error
+    settings = settings_of(params, "relative_depth")
     indexed = read_table(run.root / "index.parquet", INDEX)
     sizes = {**protocol_sizes(indexed), **given}
     rows = [picture_stamp(row, run.root) for row in indexed]
+    code = [code_digest(path) for path in package_files(CODE)]
     for name, model in models.items():
         run_sharded(
             f"relative_depth {name}".strip(),
             rows,
             RelativeDepthProcessor,
             {"model": model, "root": str(run.root.resolve()), "sizes": sizes},
-            [model, sizes, weights_digest(model["pretrained"])],
+            [model, sizes, weights_digest(model["pretrained"]), code],
             run.root / "relative_depth" / name,
             settings,
         )

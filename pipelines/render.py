@@ -138,11 +138,11 @@ def _follow_parent() -> None:
 def stage(run: Stage) -> None:
     """Renders everything the parameters ask for, on all processors."""
     folder = run.root / "world"
+    chunks = plan(run.params.get("datasets") or {}, run.count("shard_size", 128))
     shutil.rmtree(folder, ignore_errors=True)
-    chunks = plan(run.params.get("datasets") or {}, run.params.get("shard_size", 128))
     index, scenes, objects = [], [], []
     with (
-        ProcessPoolExecutor(run.params.get("workers"), get_context("forkserver"), _follow_parent) as pool,
+        ProcessPoolExecutor(run.count("workers", None), get_context("forkserver"), _follow_parent) as pool,
         tqdm(total=sum(len(c.numbers) for c in chunks), unit="picture", desc="render", mininterval=1) as bar,
     ):
         jobs = [pool.submit(render_chunk, chunk, folder) for chunk in chunks]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def run_sharded(
             with tqdm(total=total, initial=total - open_rows, unit="row", desc=name, mininterval=_interval()) as bar:
                 for done in _run(name, missing, make_processor, dict(options), folder, settings):
                     bar.update(done)
-        _tidy(folder, shards)
+        remove_others(folder, {"errors.parquet", *(shard.name for shard in shards)})
         errors = [error for shard in shards for error in shard_errors(folder / shard.name)]
         write_table(folder / "errors.parquet", ERRORS, errors)
         for error in errors[:5]:
@@ -85,8 +85,8 @@ def _interval() -> float:
     return 0.5 if sys.stderr.isatty() else 10.0
 
 
-def _tidy(folder: Path, shards: Sequence[Shard]) -> None:
-    wanted = {"errors.parquet", *(shard.name for shard in shards)}
+def remove_others(folder: Path, wanted: Collection[str] = ()) -> None:
+    """Removes the shards and tables of a stage's folder that do not belong to what its section asks for now."""
     for path in folder.iterdir():
         if path.suffix in (ARRAYS, TABLES) and path.name not in wanted:
             path.unlink()

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from pipelines.params import digest
 from tr2m_plugin.datasets.arrays import open_shard, write_shard
 from tr2m_plugin.datasets.tables import read_metadata, sample_key, write_table
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.trusted import check_options
 
 Row = dict[str, Any]
 ARRAYS, TABLES = ".safetensors", ".parquet"
@@ -48,6 +50,9 @@ class Settings:
         max_error_share: a run whose share of failed rows exceeds this fails in the end. Default: 0.01.
         stall_seconds: a worker that finishes no batch for so long is stopped, and its shard goes to another; give more
             where a batch takes longer. Default: 1800.
+
+    Raises:
+        InputError: a size is not above 0: nothing would be done, and what was done removed.
     """
 
     shard_size: int = 256
@@ -58,6 +63,30 @@ class Settings:
     device: str = "auto"
     max_error_share: float = 0.01
     stall_seconds: float = 1800
+
+    def __post_init__(self) -> None:
+        for name in ("shard_size", "batch_size", "cpus_per_worker", "stall_seconds"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+
+
+def settings_of(params: Mapping[str, Any], place: str) -> Settings:
+    """The settings that a section of the parameters gives.
+
+    Args:
+        params: options of `Settings`.
+        place: where they stand, for messages.
+
+    Raises:
+        InputError: an option is unknown, or no value for it.
+    """
+    check_options(Settings, {name: value for name, value in params.items() if name != "device"}, place)
+    if not isinstance(params.get("device", "auto"), str):
+        raise InputError(f"{place}.device must be text, not {params['device']!r:.100}")
+    try:
+        return Settings(**params)
+    except InputError as error:
+        raise InputError(f"{place}.{error}") from error
 
 
 @dataclass(frozen=True)

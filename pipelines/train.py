@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import json
 import re
@@ -14,8 +13,10 @@ from typing import Any
 from mmengine.config import Config
 
 import tr2m_plugin
-from pipelines.params import Stage, digest, digest_files, run_stage
+from pipelines.params import Stage, code_digest, digest, digest_files, package_files, run_stage
+from pipelines.relative_depth import file_stamp, weights_digest
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
+from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import write_whole
 from tr2m_plugin.inference.model_folder import WEIGHTS, save_model, spec_of
@@ -49,29 +50,29 @@ def fingerprint(run: Stage, config: Config) -> str:
     tables = [run.root / name for name in TABLES]
     start = [weights_file(run.params["load_from"])] if run.params.get("load_from") else []
     shards = sorted(path.name for path in (run.root / "relative_depth").rglob("*.safetensors"))
+    rows = read_table(run.root / "index.parquet", INDEX)
+    depth = [file_stamp(row["depth"], run.root) for row in rows if row["depth"] and row["split"] != "test"]
+    encoder = (config.model.get("image_encoder") or {}).get("pretrained")
+    frozen = weights_digest(encoder) if encoder else ""
     settings = {name: value for name, value in config.to_dict().items() if name not in UNIMPORTANT}
     hooks = settings.get("default_hooks", {})
     settings["default_hooks"] = {name: hook for name, hook in hooks.items() if name not in ("logger", "timer")}
     anywhere = json.dumps(settings, sort_keys=True, default=str).replace(str(run.root), "")
-    return digest([anywhere, digest_files([*tables, *start]), [code_digest(path) for path in training_code()], shards])
+    return digest(
+        [
+            anywhere,
+            digest_files([*tables, *start]),
+            [code_digest(path) for path in training_code()],
+            shards,
+            depth,
+            frozen,
+        ]
+    )
 
 
 def training_code() -> list[Path]:
     """The modules that training runs."""
-    package = Path(tr2m_plugin.__file__).parent
-    named = [package / name for name in CODE]
-    return sorted(file for path in named for file in ([path] if path.is_file() else path.rglob("*.py")))
-
-
-def code_digest(path: Path) -> str:
-    """A hash of what a module does, which its comments, docstrings and layout do not change."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            # A text that is a statement says something to readers only.
-            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]  # type: ignore[attr-defined]
-    return digest(ast.unparse(tree))
+    return package_files(CODE)
 
 
 def set_aside(work_dir: Path) -> Path:
@@ -90,8 +91,11 @@ def collect_curves(work_dir: Path, wanted: Callable[[str], bool]) -> list[dict[s
     """
     rows: dict[int, dict[str, float]] = {}
     for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
+        for line in path.read_text(errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:  # a kill cut it off
+                continue
             step = int(entry.pop("step", entry.pop("iter", 0)))
             values = {name: value for name, value in entry.items() if wanted(name)}
             if values:
@@ -118,13 +122,20 @@ def write_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
         writer.writerows(rows)
 
 
-def best_checkpoint(work_dir: Path) -> Path:
-    """The checkpoint with the best validation AbsRel, or the last one without validation.
+def best_checkpoint(work_dir: Path, metric: str | None = "abs_rel") -> Path:
+    """The best checkpoint by a validation metric, or the last one.
+
+    Args:
+        work_dir: of the training.
+        metric: as `save_best` names it; "auto" is whichever it was; None: there was no validation. Default: abs_rel.
 
     Raises:
         InputError: there is none that can be read.
     """
-    best = sorted(work_dir.glob("best_abs_rel_*.pth"), key=lambda path: int(path.stem.rpartition("_")[2]), reverse=True)
+    name = ".+" if metric == "auto" else re.escape(str(metric).replace("/", "_"))
+    pattern = re.compile(rf"best_{name}_(?:iter|epoch)_(\d+)\.pth")  # and not what is published beside it
+    numbered = [(int(found[1]), path) for path in work_dir.iterdir() if (found := pattern.fullmatch(path.name))]
+    best = [path for _, path in sorted(numbered, reverse=True)] if metric else []
     found = next(filter(is_readable, best), None)  # a later one is a better one
     if found is not None:
         return found
@@ -136,8 +147,6 @@ def best_checkpoint(work_dir: Path) -> Path:
 
 def has_split(run: Stage, split: str) -> bool:
     """Whether the index lists pictures of a split."""
-    from tr2m_plugin.datasets.tables import INDEX, read_table
-
     return any(row["split"] == split for row in read_table(run.root / "index.parquet", INDEX))
 
 
@@ -156,16 +165,16 @@ def prepare(work_dir: Path, current: str) -> None:
     if mark.is_file() and mark.read_text().strip() == current:
         return
     work_dir.mkdir(parents=True, exist_ok=True)
-    if any(work_dir.glob("*.pth")):
-        with alone_in(str(work_dir)):
+    with alone_in(str(work_dir)):  # a training that has no checkpoint yet may still be running
+        if any(work_dir.glob("*.pth")):
             old = set_aside(work_dir)
-        print(
-            f"train: settings, data or code changed: training starts anew, the earlier one is now {old} "
-            "(remove it when you need it no more)",
-            flush=True,
-        )
-    else:
-        shutil.rmtree(work_dir)
+            print(
+                f"train: settings, data or code changed: training starts anew, the earlier one is now {old} "
+                "(remove it when you need it no more)",
+                flush=True,
+            )
+        else:
+            shutil.rmtree(work_dir)
     work_dir.mkdir(parents=True)
     write_whole(mark, lambda partial: partial.write_text(current))
 
@@ -193,7 +202,8 @@ def stage(run: Stage) -> None:
         config.default_hooks.checkpoint.pop("save_best", None)
         config.default_hooks.checkpoint.pop("rule", None)
     train(config, resume=True)
-    chosen = best_checkpoint(work_dir)
+    saved = config.default_hooks.checkpoint.get("save_best")
+    chosen = best_checkpoint(work_dir, saved[0] if isinstance(saved, list) else saved)
     content = load_checkpoint(chosen)
     iteration = content["meta"]["iter"]
     about = {"checkpoint": chosen.name, "iteration": iteration, **({"load_from": start} if start else {})}
@@ -205,7 +215,8 @@ def _finish(run: Stage, config: Any, state: dict[str, Any], about: dict[str, Any
     shutil.rmtree(run.root / "model", ignore_errors=True)
     save_model(run.root / "model", spec_of(config, facts), state)
     for file, wanted in (("losses.csv", is_loss), ("validation.csv", is_validation)):
-        write_curves(run.root / file, collect_curves(run.root / "train", wanted))
+        # Weights that were taken as they are have no curves, whatever was trained here before.
+        write_curves(run.root / file, [] if "weights" in about else collect_curves(run.root / "train", wanted))
 
 
 if __name__ == "__main__":

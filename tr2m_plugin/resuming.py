@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from mmengine.logging import print_log
 from torch import nn
 
-from tr2m_plugin.checkpoint import load_checkpoint
+from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 
 T = TypeVar("T")
@@ -86,18 +86,19 @@ def check_training_state(content: Mapping[str, Any], file: str | os.PathLike) ->
         )
 
 
-def check_fits(content: Mapping[str, Any], model: nn.Module, optimizer: Mapping[str, Any], file: str) -> None:
-    """Raises an InputError where a checkpoint is of another network or optimizer.
+def check_weights(content: Mapping[str, Any], model: nn.Module, file: str, complete: bool = False) -> None:
+    """Raises an InputError where a checkpoint is of another network.
 
-    MMEngine only warns of weights of other shapes, and torch takes the settings of any optimizer.
+    MMEngine only warns of weights of other shapes or names, and goes on with those that the model was made with.
 
     Args:
         content: the checkpoint.
-        model: to be trained.
-        optimizer: state of the optimizer that trains it.
+        model: that takes its weights.
         file: the checkpoint's name.
+        complete: whether all of the model's weights must be there. Default: False.
     """
-    stored, own = content["state_dict"], model.state_dict()
+    stored = {name.removeprefix("module."): tensor for name, tensor in state_of(content, file).items()}
+    own = model.state_dict()
     shared = [name for name in own if name in stored]
     if own and not shared:
         raise InputError(f"{file} is of another model: it has none of this config's weights, such as {next(iter(own))}")
@@ -107,6 +108,22 @@ def check_fits(content: Mapping[str, Any], model: nn.Module, optimizer: Mapping[
                 f"{file} is of another model: {name} is {tuple(stored[name].shape)} in it and "
                 f"{tuple(own[name].shape)} in this config"
             )
+    missing = [name for name in own if name not in stored]
+    if complete and missing:
+        raise InputError(
+            f"{file} is of another model: it lacks {len(missing)} of this config's {len(own)} weights, such as "
+            f"{missing[0]}"
+        )
+
+
+def check_optimizer(content: Mapping[str, Any], optimizer: Mapping[str, Any], file: str) -> None:
+    """Raises an InputError where a checkpoint is of another optimizer, whose settings torch would take.
+
+    Args:
+        content: the checkpoint.
+        optimizer: state of the optimizer that trains.
+        file: the checkpoint's name.
+    """
     groups = content.get("optimizer", {}).get("param_groups", [])
     for theirs, ours in zip(groups, optimizer.get("param_groups", []), strict=False):
         # An option more or less is a version of torch's; options on both sides are another optimizer's.

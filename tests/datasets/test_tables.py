@@ -9,6 +9,7 @@ from tr2m_plugin.datasets.tables import (
     INDEX,
     TEXT_FEATURES,
     check_unique,
+    dataset_names,
     read_table,
     read_text_features,
     sample_key,
@@ -114,3 +115,11 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path):
     with pytest.raises(InputError, match=r"a.parquet: 'caf\\udce9' is not UTF-8: rename it"):
         write_table(tmp_path / "a.parquet", ERRORS, [{"dataset": "a", "sample_id": "caf\udce9", "reason": ""}])
     assert not list(tmp_path.iterdir())
+
+
+def test_one_name_is_no_list_of_letters():
+    assert dataset_names("kitti") == dataset_names(["kitti"]) == ["kitti"]
+    assert dataset_names(None) == dataset_names([]) == []
+    for wrong in (3, [3], {"kitti": 1}):
+        with pytest.raises(InputError, match="datasets must be a list of names"):
+            dataset_names(wrong)

@@ -166,3 +166,14 @@ def test_pictures_without_depth_are_refused(trained, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="pictures without depth"):
         evaluate.stage(Stage("test", PARAMS, root))
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_an_earlier_runs_failures_do_not_stay(tmp_path):
+    (tmp_path / "errors.parquet").write_text("old")
+    _report_failures(tmp_path, {"": {}}, 4, 0.2)
+    assert not (tmp_path / "errors.parquet").exists()
+
+
+def test_a_split_that_there_is_not_is_no_reason_to_fit_on_the_test_split(trained):
+    with pytest.raises(InputError, match="fit_on must be train, val or test, not 'trian'"):
+        evaluate.stage(Stage("test", {**PARAMS, "fit_on": "trian"}, trained))

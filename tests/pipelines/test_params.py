@@ -45,7 +45,7 @@ def test_a_section_and_its_folder(tmp_path):
     ("content", "message"),
     [
         (None, "does not exist: run the pipeline from the repository's root"),
-        ("a: [", r"is no YAML file: .*line 1, column 5"),
+        ("a: [", r"is not YAML: .*line 1, column 5"),
         ("\ufeff- 1", "has no section 'profiles'"),
         ("a: 1", "has no section 'profiles'"),
         ("profiles: [mini]", r"profiles must hold names and values, not \['mini'\]"),
@@ -169,3 +169,18 @@ def test_digests(tmp_path):
     (tmp_path / "a").write_text("x")
     (tmp_path / "b").write_text("x")
     assert digest_files([tmp_path / "a"]) == digest_files([tmp_path / "b"])
+
+
+@pytest.mark.parametrize("value", [0, -1, "32", 2.0, True, None])
+def test_counts(value):
+    with pytest.raises(InputError, match=f"batch_size must be a whole number above 0, not {value!r}"):
+        Stage("mini", {"batch_size": value}, Path()).count("batch_size", 32)
+    assert Stage("mini", {}, Path()).count("batch_size", 32) == 32
+    assert Stage("mini", {"limit": None}, Path()).count("limit", None) is None
+
+
+@pytest.mark.parametrize("value", ["0.2", -0.1, 1.5, float("nan"), None])
+def test_shares(value):
+    with pytest.raises(InputError, match="errors must be a number from 0 to 1, not"):
+        Stage("mini", {"errors": value}, Path()).share("errors", 0.2)
+    assert Stage("mini", {"errors": 0}, Path()).share("errors", 0.2) == 0

@@ -8,11 +8,13 @@ import torch
 from pipelines import relative_depth
 from pipelines.params import Stage
 from pipelines.relative_depth import RelativeDepthProcessor, picture_stamp, stage, weights_digest
-from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_image
+from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_image, write_shard
 from tr2m_plugin.datasets.table_dataset import TableDataset
 from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import RelativeDepth
+
+from tests.conftest import RELATIVE_DEPTH  # isort: skip
 
 MODEL = {"pretrained": "mini_depth_anything", "size": [112, 140]}
 
@@ -96,3 +98,36 @@ def test_what_half_precision_cannot_hold_is_refused():
 def test_unknown_settings_are_refused(world):
     with pytest.raises(InputError, match=r"relative_depth: .*shards"):
         relative_depth.stage(Stage("test", {"model": MODEL, "shards": 3}, world))
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "/tmp", "a/b"])
+def test_a_further_network_stays_inside_the_stages_folder(tmp_path, name):
+    """Elsewhere, shards that are not its own would be removed."""
+    with pytest.raises(InputError, match="cannot be the name of a folder"):
+        stage(Stage("test", {"model": MODEL, "more": {name: MODEL}}, tmp_path))
+
+
+def test_a_network_is_given_by_options(tmp_path):
+    for params in ({"model": "mini_depth_anything"}, {}, {"model": MODEL, "more": {"midas": None}}):
+        with pytest.raises(InputError, match="must be the options of a network"):
+            stage(Stage("test", params, tmp_path))
+
+
+def test_a_shard_of_the_same_size_that_holds_another_picture(tmp_path):
+    row = {"dataset": "d", "sample_id": "0", "image": "a.safetensors#0/image"}
+    write_shard(tmp_path / "a.safetensors", {"0/image": np.zeros((2, 2, 3), np.uint8)})
+    first = picture_stamp(row, tmp_path)
+    write_shard(tmp_path / "a.safetensors", {"0/image": np.ones((2, 2, 3), np.uint8)})
+    second = picture_stamp(row, tmp_path)
+    os.utime(tmp_path / "a.safetensors", (1, 1))
+    assert first != second == picture_stamp(row, tmp_path), "and made again as it was, it is the same"
+
+
+def test_code_that_does_something_else_makes_the_maps_anew(world, tmp_path, monkeypatch, capsys):
+    run = Stage("test", RELATIVE_DEPTH, shutil.copytree(world, tmp_path / "copy"))
+    stage(run)
+    assert "0 rows in 0 shards to do" in capsys.readouterr().out
+    monkeypatch.setattr(relative_depth, "code_digest", lambda path: "other")
+    monkeypatch.setattr(relative_depth, "run_sharded", lambda *given: print(given[4]))
+    stage(run)
+    assert "'other'" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from pipelines.sharded import run_sharded
-from pipelines.shards import Settings, plan_shards, process_shard, shard_errors
+from pipelines.shards import Settings, plan_shards, process_shard, settings_of, shard_errors
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
 from tr2m_plugin.datasets.tables import ERRORS, read_table
 from tr2m_plugin.errors import InputError
@@ -184,3 +184,26 @@ def test_two_runs_at_once_share_the_work(tmp_path, repository):
     assert [job.returncode for job in jobs] == [0, 0]
     assert done(tmp_path / "log") == list(range(20))
     assert len(find_arrays(tmp_path / "out")) == 20
+
+
+@pytest.mark.parametrize("name", ["shard_size", "batch_size", "cpus_per_worker", "stall_seconds"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_sizes_that_would_do_nothing_or_remove_what_was_done(name, value):
+    with pytest.raises(InputError, match=rf"^{name} must be above 0, not {value}$"):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"shard_size": -1}, "job.shard_size must be a whole number, not -1"),
+        ({"batch_size": 0}, "job.batch_size must be above 0, not 0"),
+        ({"shard_size": 1e3}, "job.shard_size must be a whole number, not 1000.0"),
+        ({"max_error_share": "0.2"}, "job.max_error_share must be a number, not '0.2'"),
+        ({"batchsize": 4}, "job has no option 'batchsize'"),
+    ],
+)
+def test_settings_of_a_section(params, message):
+    with pytest.raises(InputError, match=message):
+        settings_of(params, "job")
+    assert settings_of({"workers": None, "stall_seconds": 1.5}, "job") == Settings(stall_seconds=1.5)

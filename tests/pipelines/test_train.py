@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 
 import tr2m_plugin
 from pipelines import train
-from pipelines.params import Stage
+from pipelines.params import Stage, code_digest
 from pipelines.train import (
     best_checkpoint,
-    code_digest,
     collect_curves,
     fingerprint,
     is_loss,
+    prepare,
     set_aside,
     training_code,
 )
@@ -29,6 +29,7 @@ from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import load_spec
+from tr2m_plugin.tools.runner import alone_in
 from tr2m_plugin.tools.train import load_config
 
 from tests.conftest import FEW_ITERATIONS  # isort: skip
@@ -86,6 +87,11 @@ def test_the_fingerprint_follows_data_and_settings(copy, repository, tmp_path):
     assert first == mark(Stage("test", section(repository, options=logged), copy)), "nor how training is logged"
     assert first != mark(Stage("test", section(repository, options={}), copy))
     rows = read_table(copy / "index.parquet", INDEX)
+    shard = copy / next(row["depth"] for row in rows if row["split"] == "train").partition("#")[0]
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert first != mark(run), "depth that is another in a file of the same size is trained on anew"
+    shard.write_bytes(content)
     write_table(copy / "index.parquet", INDEX, rows[1:])
     assert first != mark(run)
 
@@ -104,7 +110,18 @@ def test_the_code_of_training_is_what_it_imports():
     """What models, losses, hooks and datasets import of the package is hashed too, or changes no weight."""
     package = Path(tr2m_plugin.__file__).parent
     hashed = {path.relative_to(package).with_suffix("").as_posix().replace("/", ".") for path in training_code()}
-    harmless = {"checkpoint", "checks", "errors", "files", "registry", "resuming", "weights", "device"}
+    harmless = {
+        "checkpoint",
+        "checks",
+        "errors",
+        "files",
+        "registry",
+        "resuming",
+        "weights",
+        "device",
+        "trusted",
+        "workers",
+    }
     for path in training_code():
         for node in ast.walk(ast.parse(path.read_text())):
             module = node.module if isinstance(node, ast.ImportFrom) else None
@@ -141,7 +158,11 @@ def test_killed_in_training_it_resumes(copy, repository, tmp_path):
 
 def test_weights_as_they_are_and_fine_tuning_without_validation(copy, repository, trained):
     weights = str(trained / "model")
+    earlier = copy / "train" / "20260101_000000" / "vis_data"
+    earlier.mkdir(parents=True)
+    (earlier / "scalars.json").write_text('{"loss": 1.0, "step": 1}')
     train.stage(Stage("test", section(repository, enabled=False, load_from=weights), copy))
+    assert (copy / "losses.csv").read_text().split() == ["iteration"], "not the curves of another training"
     given = load_file(trained / "model" / "model.safetensors")
     taken = load_file(copy / "model" / "model.safetensors")
     assert all(torch.equal(given[name], taken[name]) for name in given)
@@ -182,3 +203,31 @@ def test_bad_settings_are_refused(copy, repository):
     write_table(copy / "index.parquet", INDEX, rows)
     with pytest.raises(InputError, match="lists no picture in the split 'train'"):
         train.stage(Stage("test", section(repository), copy))
+
+
+def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path):
+    log = tmp_path / "20260101_000000" / "vis_data" / "scalars.json"
+    log.parent.mkdir(parents=True)
+    log.write_text('{"loss": 2.0, "step": 1}\n{"loss": 1.0, "st')
+    assert collect_curves(tmp_path, is_loss) == [{"iteration": 1, "loss": 2.0}]
+
+
+def test_the_folder_of_a_training_without_checkpoints_is_not_removed_under_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tr2m_plugin.tools.runner.PATIENCE", 0.01)
+    (tmp_path / "log").write_text("")
+    with alone_in(str(tmp_path)), pytest.raises(InputError, match="another training is writing to"):
+        prepare(tmp_path, "another")
+    assert (tmp_path / "log").is_file()
+
+
+def test_the_best_by_any_metric_and_what_is_published_beside_it(tmp_path):
+    hub = {"meta": {"epoch": 0, "iter": 10}, "message_hub": {}, "optimizer": {}}
+    for name in ("best_rooms_d1_iter_4", "best_abs_rel_iter_6", "best_abs_rel_iter_6-0123abcd", "epoch_9"):
+        torch.save(hub, tmp_path / f"{name}.pth")
+    found = {metric: best_checkpoint(tmp_path, metric).stem for metric in ("rooms/d1", "abs_rel", "auto", None)}
+    assert found == {
+        "rooms/d1": "best_rooms_d1_iter_4",
+        "abs_rel": "best_abs_rel_iter_6",
+        "auto": "best_abs_rel_iter_6",
+        None: "epoch_9",
+    }

@@ -16,6 +16,7 @@ from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.resuming import newest_checkpoint
 from tr2m_plugin.tools import runner as runner_module
+from tr2m_plugin.tools import test as test_tool
 from tr2m_plugin.tools import train as train_tool
 from tr2m_plugin.tools.train import report, train
 
@@ -214,3 +215,24 @@ def test_numbers_with_an_exponent_are_numbers(tmp_path):
     config = train_tool.load_config(str(tmp_path / "a.py"), options)
     assert config.optim_wrapper.optimizer.lr == 1e-4
     assert (config.a, config.b, config.c) == ([1e5, -50.0, (20.0,)], "0001", "1e-4m")
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"line.weight": torch.ones(3, 1), "line.bias": torch.ones(3)}, r"line.weight is \(3, 1\) in it"),
+        ({"other": torch.ones(1)}, "it has none of this config's weights, such as line.weight"),
+        ({"line.weight": torch.ones(1, 1)}, "it lacks 1 of this config's 2 weights, such as line.bias"),
+    ],
+)
+def test_weights_of_another_model_are_neither_tested_nor_trained_on(tmp_path, state, message):
+    """MMEngine warns, and measures or trains the weights that the model was made with."""
+    torch.save({"state_dict": state}, tmp_path / "other.pth")
+    parts = {"test_cfg": {"type": "mmengine.TestLoop"}, "test_evaluator": {"type": "ToyDistance"}}
+    config = toy(tmp_path / "work", 2)
+    config.update({**parts, "test_dataloader": config.val_dataloader})
+    with pytest.raises(InputError, match=message):
+        test_tool.evaluate(config, str(tmp_path / "other.pth"))
+    if "lacks" not in message:  # a new head may be trained
+        with pytest.raises(InputError, match=message):
+            train(toy(tmp_path / "new", 2, load_from=str(tmp_path / "other.pth")))

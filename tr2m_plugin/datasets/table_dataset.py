@@ -15,7 +15,16 @@ from torch.utils.data import get_worker_info
 
 from tr2m_plugin.datasets.arrays import find_arrays
 from tr2m_plugin.datasets.readers import load_depth
-from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table, read_text_features, resolve, sample_key
+from tr2m_plugin.datasets.tables import (
+    ERRORS,
+    INDEX,
+    check_unique,
+    dataset_names,
+    read_table,
+    read_text_features,
+    resolve,
+    sample_key,
+)
 from tr2m_plugin.datasets.transforms.loading import within
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
@@ -96,7 +105,7 @@ class TableDataset(BaseDataset):
         self.max_error_share = (0.2 if training else 0.0) if max_error_share is None else max_error_share
         self._counts: Counter[str] = Counter()
         self._unreadable: dict[str, set[str]] = defaultdict(set)
-        self.split, self.datasets = split, datasets
+        self.split, self.datasets = split, dataset_names(datasets)
         self.relative_depth, self.text, self.image_features = relative_depth, text, image_features
         super().__init__(ann_file="index.parquet", data_root=data_root, **kwargs)
 

@@ -261,6 +261,18 @@ def read_text_features(path: str | os.PathLike) -> tuple[dict[str, int], np.ndar
     return rows, np.concatenate(numbers).reshape(table.num_rows, *lengths or {0})
 
 
+def dataset_names(given: str | Sequence[str] | None) -> list[str]:
+    """Names of datasets, given as a list or as one name, of which letters would be looked for; none: all datasets.
+
+    Raises:
+        InputError: they are something else.
+    """
+    names = [given] if isinstance(given, str) else [] if given is None else given
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"datasets must be a list of names, not {given!r:.100}")
+    return list(names)
+
+
 def sample_key(row: Mapping[str, Any]) -> str:
     """The name of a picture in array shards: dataset and sample id."""
     return f"{row['dataset']}/{row['sample_id']}"

@@ -16,7 +16,7 @@ from torch import nn
 
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.files import read_json, read_text
+from tr2m_plugin.files import read_json, read_text, write_whole
 from tr2m_plugin.models.encoders import check_size
 from tr2m_plugin.models.relative_depth import PRETRAINED
 from tr2m_plugin.registry import MODELS, scoped
@@ -98,6 +98,7 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
         InputError: the folder holds something and is no model folder, the weights do not fit, or the spec has parts
             that a folder cannot have (see `tr2m_plugin.trusted`).
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     target = Path(folder)
@@ -106,8 +107,17 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
         check_config(getattr(spec, name), name, f"{target}: {name}")
     weights = trainable_weights(_trained_part(spec, state), state)
     target.mkdir(parents=True, exist_ok=True)
-    (target / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n")
-    save_file(weights, target / WEIGHTS)
+    text = json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n"
+
+    def write(partial: Path) -> None:
+        try:
+            save_file(weights, partial)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+        # Only now, so that a full disk leaves an earlier model as it was.
+        write_whole(target / CONFIG, lambda config: config.write_text(text, encoding="utf-8"))
+
+    write_whole(target / WEIGHTS, write)
 
 
 def is_model_folder(folder: str | os.PathLike) -> bool:

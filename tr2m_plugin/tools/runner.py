@@ -15,9 +15,10 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from tr2m_plugin.errors import InputError, TR2MError
-from tr2m_plugin.resuming import check_fits, check_training_state, newest_checkpoint
+from tr2m_plugin.resuming import check_optimizer, check_training_state, check_weights, newest_checkpoint
 
 LOCK = ".lock"
 PATIENCE = 20.0
@@ -27,8 +28,33 @@ REFUSED = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO",
 """What the system says to writers when a disk is full, broken or not ours."""
 
 
-class TrainingRunner(Runner):
+class WeightsRunner(Runner):
+    """MMEngine's runner, which takes no weights of another model; MMEngine warns of them and goes on without.
+
+    Attributes:
+        complete: whether a checkpoint must hold all of the model's weights. Default: True.
+    """
+
+    complete = True
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
+        """See MMEngine's.
+
+        Raises:
+            InputError: the checkpoint is of another model.
+        """
+        checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+        check_weights(checkpoint, self._bare_model(), filename, self.complete)
+        return checkpoint
+
+    def _bare_model(self) -> nn.Module:
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+
+class TrainingRunner(WeightsRunner):
     """MMEngine's runner, whose resuming says in one line what is wrong with a checkpoint."""
+
+    complete = False
 
     def go_on(self, resume: bool | str) -> None:
         """Decides what training resumes from: True for the work folder's newest checkpoint that can be read."""
@@ -63,9 +89,8 @@ class TrainingRunner(Runner):
         checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         if self._resume:
             check_training_state(checkpoint, filename)
-            model = self.model.module if is_model_wrapper(self.model) else self.model
             known = isinstance(self.optim_wrapper, OptimWrapper)
-            check_fits(checkpoint, model, self.optim_wrapper.state_dict() if known else {}, filename)
+            check_optimizer(checkpoint, self.optim_wrapper.state_dict() if known else {}, filename)
         return checkpoint
 
 

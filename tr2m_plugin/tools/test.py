@@ -6,17 +6,21 @@ import sys
 from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from tr2m_plugin.checkpoint import register_safe_loader
+from tr2m_plugin.tools.runner import WeightsRunner
 from tr2m_plugin.tools.train import configure, parser, report
 
 
 def evaluate(config: Config, checkpoint: str) -> None:
-    """Evaluates the weights of a checkpoint as a config says."""
+    """Evaluates the weights of a checkpoint as a config says.
+
+    Raises:
+        InputError: they are not those of the config's model.
+    """
     config.load_from = checkpoint
     register_safe_loader()
-    Runner.from_cfg(config).test()
+    WeightsRunner.from_cfg(config).test()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
