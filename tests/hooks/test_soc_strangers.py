@@ -137,5 +137,7 @@ def test_another_feature_on_resume_is_named(tmp_path):
     with pytest.raises(InputError, match=r"feature='backbone', not with feature='backbone.0': resume with that, or"):
         run(tmp_path, {**HOOK, "feature": "backbone.0"}, resume=True)
     wider = {**HOOK, "projector": {**HOOK["projector"], "out_channels": 9}}
-    with pytest.raises(InputError, match="another feature, branch or projector, not with feature='backbone'"):
+    with pytest.raises(
+        InputError, match="another feature, branch or projector of SOCHook, not with feature='backbone'"
+    ):
         run(tmp_path, wider, resume=True)

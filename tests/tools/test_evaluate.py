@@ -280,7 +280,7 @@ def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, c
         (["--model", "m", "--set", "crop=["], "crop is not YAML: "),
         (["--model", "m", "--alignment", "cubic"], "alignment must be one of median"),
         (["--model", "m", "--description", "left"], "descriptions are right, wrong_scene, wrong_domain, not left"),
-        (["--model", "m", "--also", "no.json"], "no.json is not a metrics.json"),
+        (["--model", "m", "--also", "no.json"], "no.json does not exist"),
         (["--predictions", "p", "--weights", "w"], "--part and --weights are for models"),
         (["--predictions", "p", "--part", "1/2"], "--part predicts: it needs --model"),
     ],

@@ -89,6 +89,6 @@ def unlike(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         for options in (before, now)
     )
     return (
-        f"the checkpoint was trained with SOCHook's {was or 'another feature, branch or projector'}, not with "
+        f"the checkpoint was trained with {was or 'another feature, branch or projector'} of SOCHook, not with "
         f"{wanted}: resume with that, or start from the checkpoint's weights with load_from and without resume"
     )
