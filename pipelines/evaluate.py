@@ -221,6 +221,10 @@ def describe_methods(
 
 def stage(run: Stage) -> None:
     """Writes metrics.json, the tables, the table per image and the examples for the report."""
+    fitted_on, limit = run.params.get("fit_on", "train"), run.count("fit_limit", None)
+    if fitted_on not in ("train", "val", "test"):
+        raise InputError(f"fit_on must be train, val or test, not {fitted_on!r:.100}")
+    most_errors = run.share("max_error_share", 0.2)
     device = pick_device(run.params.get("device", "auto"))
     model, spec = load_model(run.root / "model", device)
     aligned = bool(spec.relative_depth.get("aligned", False))
@@ -238,9 +242,6 @@ def stage(run: Stage) -> None:
     failed: Failed = {"": data.failed, **{method: {} for method in METHODS}}
     for method, texts in choose_texts(rows, run.params.get("seed", 0), stand_in is not None).items():
         results += measure_texts(method, predict, data, texts, failed)
-    fitted_on = run.params.get("fit_on", "train")
-    if fitted_on not in ("train", "val", "test"):
-        raise InputError(f"fit_on must be train, val or test, not {fitted_on!r:.100}")
     if not any(row["split"] == fitted_on for row in read_table(run.root / "index.parquet", INDEX)):
         fitted_on = "test"  # nothing to train on: the evaluated pictures themselves
     fitted = data if fitted_on == "test" else Samples(run.root, fitted_on, aligned)
@@ -248,7 +249,7 @@ def stage(run: Stage) -> None:
     if before is not None:
         start = Predictor(before, device, predict.batch_size)
         results += measure_texts("before", start, data, {i: i for i in range(len(rows))}, failed)
-    results += evaluate_baselines(data, fit_baselines(fitted, run.count("fit_limit", None)), failed)
+    results += evaluate_baselines(data, fit_baselines(fitted, limit), failed)
 
     folder = run.root / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
@@ -263,7 +264,7 @@ def stage(run: Stage) -> None:
     Path("metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write_summary(folder / "summary.csv", report)
     write_tables(folder, report)
-    _report_failures(folder, failed, len(rows), run.share("max_error_share", 0.2))
+    _report_failures(folder, failed, len(rows), most_errors)
 
 
 def _count_failures(
