@@ -203,10 +203,8 @@ class Evaluation:
                 truth = attempt(partial(load_depth, row), row["sample_id"], data.failed)
                 if truth is None:
                     continue
-                if (
-                    attempt(partial(data.protocol.checked, values, truth, job.foreign), row["sample_id"], job.failed)
-                    is not None
-                ):
+                check = partial(data.protocol.checked, values, truth, job.foreign)
+                if attempt(check, row["sample_id"], job.failed) is not None:
                     yield row, values, truth
 
         def depth(values: np.ndarray, truth: np.ndarray, kind: str | None) -> np.ndarray:
