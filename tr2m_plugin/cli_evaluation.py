@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,10 @@ WRITTEN = ("metrics.json", "per_image.parquet", "per_image.csv", "summary.csv", 
 """What an evaluation writes into its folder, first its mark."""
 
 
-def _check_out(folder: Path) -> None:
-    """Raises an InputError when files that an evaluation would replace are not an evaluation's."""
-    from tr2m_plugin.evaluation.results import read_metrics
+def _check_out(folder: Path, names: Iterable[str] = ()) -> None:
+    """Raises an InputError when files that an evaluation of those datasets would replace are not an evaluation's."""
+    from tr2m_plugin.evaluation.results import file_name, read_metrics
+    from tr2m_plugin.evaluation.tables import TABLES
 
     def is_ours(_: Path) -> bool:
         try:
@@ -73,8 +74,11 @@ def _check_out(folder: Path) -> None:
             return False
         return True
 
-    for name in WRITTEN:
-        check_file(folder / name, is_ours, "an evaluation's")
+    known = [file_name(name) for name in names]
+    tables = [f"table_{number}" for number in TABLES] + [f"dataset_{name}" for name in known]
+    drawn = [f"{table}.{ending}" for table in tables for ending in ("md", "tex")] if known else []
+    for file in (*WRITTEN, *drawn, *(f"errors_{name}.png" for name in known)):
+        check_file(folder / file, is_ours, "an evaluation's")
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -112,6 +116,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         args.datasets, args.roots if args.roots != ROOTS or ROOTS.is_file() else None, args.profile
     )
     datasets = open_datasets(entries, args.protocol, changes, args.limit)
+    if options.part is None:
+        _check_out(args.out, dict.fromkeys([*(data.name for data in datasets), *_measured(also)]))
     for data in datasets:
         print(f"{data.name}: {len(data.rows)} pictures, protocol {data.protocol.name} {data.protocol.hash}", flush=True)
     evaluation = Evaluation(datasets, args.out, options)
@@ -134,6 +140,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     if failed:
         print(f"tr2m: {failed} pictures failed and are not in the numbers", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _measured(also: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Names of the datasets of other runs."""
+    entries = [entry for metrics in also for entry in metrics.values()]
+    yield from (name for entry in entries for name, v in entry.items() if isinstance(v, Mapping) and "images" in v)
 
 
 def _predictions(folder: Path, datasets: Sequence[Any], args: argparse.Namespace, returns: Any) -> list[Any]:

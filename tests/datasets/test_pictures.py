@@ -248,3 +248,12 @@ def test_a_sentence_of_megabytes_is_cut_with_a_word(tmp_path, caplog):
     assert sentence == ("A desk. " * 250_000)[:MAX_SENTENCE].rstrip()
     assert "a.txt holds a sentence of 1,999,999 characters: the first 2,000 are taken" in caplog.text
     assert cut_sentence("A desk.", "") == "A desk."
+
+
+def test_a_file_of_labels_beside_a_picture_is_no_sentence(tmp_path):
+    for text in ("0 0.51 0.62 0.10 0.20\n1 0.2 0.3 0.1 0.1", "...", "17"):
+        (tmp_path / "a.txt").write_text(text)
+        with pytest.raises(InputError, match=r"a.txt begins with '.*', which is no sentence"):
+            read_sentence(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("桌子 0")
+    assert read_sentence(tmp_path / "a.png") == "桌子 0"

@@ -291,3 +291,51 @@ def test_numbers_as_yaml_writes_them(tmp_path):
     )
     (row,) = RGBDFolder(str(tmp_path), **{**WHOLE, **options}).index()
     assert (row["depth_scale"], row["depth_min"], row["depth_max"], row["fx"]) == (0.001, 0.0005, 10, 500)
+
+
+def test_invalid_numbers_are_those_of_the_stored_type(tmp_path):
+    fill(tmp_path, ["a"])
+    for stored in (np.float32(65.535), np.float16(65.535), np.float64(65.535)):
+        depth = np.full((6, 8), 2, stored.dtype)
+        depth[0] = stored
+        np.save(tmp_path / "a_depth.npy", depth)
+        (row,) = RGBDFolder(
+            str(tmp_path), **{**WHOLE, "depth": "*_depth.npy", "depth_scale": 1, "invalid": [65.535]}
+        ).index()
+        assert (load_depth(row) > 0).sum() == 40
+
+
+def test_jpeg_is_no_format_of_depth_and_masks(tmp_path):
+    fill(tmp_path, ["a"], depth="{}_depth.jpg")
+    with pytest.raises(InputError, match=r"a_depth.jpg is a JPEG, which changes numbers: .* PNG"):
+        RGBDFolder(str(tmp_path), **{**WHOLE, "depth": "*_depth.jpg"}).index()
+    fill(tmp_path, ["a"])
+    cv2.imwrite(str(tmp_path / "a_mask.jpg"), np.eye(6, 8, dtype=np.uint8) * 255)
+    with pytest.raises(InputError, match=r"a_mask.jpg is a JPEG"):
+        RGBDFolder(str(tmp_path), mask="*_mask.jpg", **WHOLE).index()
+
+
+def test_a_picture_has_one_split(tmp_path):
+    fill(tmp_path, ["a", "b", "c"])
+    (tmp_path / "train.txt").write_text("a\nb\n")
+    (tmp_path / "test.txt").write_text("b\nc\n")
+    files = {"train": "train.txt", "test": "test.txt"}
+    with pytest.raises(InputError, match="b is in the splits train and test: leave it in one"):
+        RGBDFolder(str(tmp_path), split_files=files, **WHOLE).index()
+    with pytest.raises(InputError, match="a is in the splits train and test"):
+        RGBDFolder(str(tmp_path), assign={"train": ["a"], "test": ["a"]}, **WHOLE).index()
+    rows = RGBDFolder(
+        str(tmp_path),
+        split_files={"train": "train.txt"},
+        assign={"test": ["b"]},
+        **WHOLE,
+    ).index()
+    assert [(row["sample_id"], row["split"]) for row in rows] == [("a", "train"), ("b", "test")]
+
+
+def test_names_in_other_letters_are_counted(tmp_path, caplog):
+    fill(tmp_path, ["a"])
+    fill(tmp_path, ["B", "C"], "{}_RGB.JPG", "{}_DEPTH.PNG")
+    assert [row["sample_id"] for row in RGBDFolder(str(tmp_path), **WHOLE).index()] == ["a"]
+    assert "2 like *_rgb.jpg but for small and large letters" in caplog.text
+    assert "2 like *_depth.png but for" in caplog.text

@@ -258,3 +258,13 @@ def test_a_file_of_aliases_is_refused_before_it_is_printed(tmp_path):
     (tmp_path / "nyu.yaml").write_text(f"depth_range: [1, 2]\n{bomb}")
     with pytest.raises(InputError, match=r"nyu.yaml is not YAML: aliases"):
         load_protocol(str(tmp_path), "nyu")
+
+
+def test_a_prediction_that_lies_on_its_side_is_not_stretched_over_the_truth():
+    protocol, truth = Protocol((0.5, 10.0)), np.full((48, 64), 2.0, np.float32)
+    turned = np.ones((64, 48), np.float32)
+    with pytest.raises(InputError, match="is 64 × 48 and the truth 48 × 64: was the picture not turned upright"):
+        protocol.checked(turned, truth, foreign=True)
+    assert protocol.checked(turned, truth) is turned  # networks of ours may see pictures at such a size
+    for shape in ((48, 64), (24, 32), (50, 50), (70, 60)):
+        assert protocol.checked(np.ones(shape, np.float32), truth, foreign=True).shape == shape

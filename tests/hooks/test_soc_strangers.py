@@ -134,7 +134,9 @@ def test_few_cells_and_a_batch_of_one_are_told_once(tmp_path):
 
 def test_another_feature_on_resume_is_named(tmp_path):
     run(tmp_path, iterations=2)
-    with pytest.raises(InputError, match=r"feature='backbone' of SOCHook, not with feature='backbone.0': resume with that, or"):
+    with pytest.raises(
+        InputError, match=r"feature='backbone' of SOCHook, not with feature='backbone.0': resume with that, or"
+    ):
         run(tmp_path, {**HOOK, "feature": "backbone.0"}, resume=True)
     wider = {**HOOK, "projector": {**HOOK["projector"], "out_channels": 9}}
     with pytest.raises(

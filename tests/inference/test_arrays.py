@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.arrays import free_number, name_arrays, to_pictures
+from tr2m_plugin.inference.arrays import free_number, name_arrays, to_pictures, to_texts
 
 GREY = np.zeros((2, 3, 3), np.uint8)
 
@@ -48,3 +48,29 @@ def test_numbers_go_on(tmp_path):
     for name in ("3.json", "12.json", "a.json", "40.npy"):
         (tmp_path / name).touch()
     assert free_number(tmp_path) == 13
+
+
+def test_no_two_pictures_share_their_files():
+    named = [("0", GREY), ("5", "5.png"), ("2", GREY)]
+    assert [name for name, _ in name_arrays(named, first=5)] == ["5_2", "5", "7"]
+    for names in (["a", "./a"], ["a", "a/"], ["a/b", "a//b"]):
+        with pytest.raises(InputError, match="two pictures have one name"):
+            name_arrays(named[:2], names)
+    assert [name for name, _ in name_arrays(named[:2], ["./a", "b/"])] == ["a", "b"]
+    for wrong in (".", "./", "a\0b", "a\nb", "a\udcffb"):
+        with pytest.raises(InputError, match="a name is a path below the folder"):
+            name_arrays(named[:1], [wrong])
+
+
+def test_texts_are_a_sentence_or_one_for_each():
+    assert to_texts(None, 2) is None
+    assert to_texts("a", 2) == "a"
+    assert to_texts((text for text in "ab"), 2) == to_texts(np.array(["a", "b"]), 2) == ["a", "b"]
+    for wrong, message in (
+        (5, "not a int"),
+        (b"a", "not a bytes"),
+        ({"a": "b"}, "not a dict"),
+        (["a"], "1 texts for 2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            to_texts(wrong, 2)

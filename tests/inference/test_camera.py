@@ -54,3 +54,20 @@ def test_a_cloud_is_written_by_rows(tmp_path, monkeypatch):
     np.testing.assert_array_equal(points.reshape(7, 5, 3), back_project(depth, camera))
     assert cloud["vertex"]["blue"].tolist() == colors[..., 2].ravel().tolist()
     assert cloud.comments[0].startswith("unit: mm; x to the right")
+
+
+def test_intrinsics_of_a_picture_of_another_size_are_told(caplog):
+    camera_of((1440, 1920), intrinsics=(585, 585, 320, 240))  # of 640 × 480
+    assert "the principal point 320, 240 lies far from the middle of the picture of 1920 × 1440" in caplog.text
+    caplog.clear()
+    camera_of((480, 640), intrinsics=(585, 585, 250, 300))
+    assert not caplog.text
+
+
+def test_cameras_are_numbers():
+    for wrong in (["a", "b", "c", "d"], [500, None, 3, 4], 5):
+        with pytest.raises(InputError, match="intrinsics are"):
+            camera_of((240, 320), intrinsics=wrong)
+    with pytest.raises(InputError, match="field of view"):
+        camera_of((240, 320), fov="wide")
+    assert camera_of((240, 320), intrinsics=np.array([500, 500, 160, 120])).fx == 500

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tr2m_plugin.datasets.decoding import decode, significant_bits, to_8_bits
+from tr2m_plugin.datasets.decoding import JPEG_START, decode, significant_bits, to_8_bits
 from tr2m_plugin.datasets.headers import Header, read_header, turn_with
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import file_size, reading, write_whole
@@ -142,15 +142,17 @@ def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
         kinds: of numbers that it may have, as numpy's `dtype.kind`. Default: real numbers.
 
     Raises:
-        InputError: the file is missing, is unreadable, is empty, has other numbers or more than one channel; the
-            message names it.
+        InputError: the file is missing, is unreadable, is empty, is a JPEG, has other numbers or more than one
+            channel; the message names it.
     """
     if is_reference(source):
         stored = read_array(source)
     elif source.endswith(".npy"):
         stored = _load_npy(source)
     else:
-        stored = decode(source, cv2.IMREAD_UNCHANGED, "depth map")[0]
+        stored, _, content = decode(source, cv2.IMREAD_UNCHANGED, "depth map")
+        if content.startswith(JPEG_START):
+            raise InputError(f"{source} is a JPEG, which changes numbers: depth and masks are PNG, TIFF or .npy files")
     if stored.dtype.kind not in kinds:
         raise InputError(f"{source} is an array of {stored.dtype}; a depth map has real numbers")
     if stored.size == 0:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -122,6 +122,12 @@ def printable(name: str) -> str:
     return "".join(character if character.isprintable() else "_" for character in name)
 
 
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it where it is taken."""
+    free = (f"{name}_{i}" if i > 1 else name for i in itertools.count(1))
+    return next(candidate for candidate in free if candidate not in taken)
+
+
 def name_pictures(
     inputs: Picture | Sequence[Picture], skip: str | os.PathLike | None = None
 ) -> list[tuple[str, Path | np.ndarray]]:
@@ -140,8 +146,7 @@ def name_pictures(
     named: dict[str, Path | np.ndarray] = {}
 
     def add(name: str, picture: Path | np.ndarray) -> None:
-        free = (f"{name}_{i}" if i > 1 else name for i in itertools.count(1))
-        named[next(candidate for candidate in free if candidate not in named)] = picture
+        named[free_name(name, named)] = picture
 
     listed = [inputs] if isinstance(inputs, (str, os.PathLike, np.ndarray)) else inputs
     for number, source in enumerate(listed):
@@ -174,7 +179,7 @@ def read_sentence(picture: Path, sample_id: str | None = None) -> str:
     """The sentence in the text file beside a picture (see `find_sentence`); its first line that is not blank.
 
     Raises:
-        InputError: there is no such file, no text in it, or it cannot be read.
+        InputError: there is no such file, no text in it, no letter in that line, or it cannot be read.
     """
     path = find_sentence(picture, sample_id)
     if path is None:
@@ -183,6 +188,8 @@ def read_sentence(picture: Path, sample_id: str | None = None) -> str:
     lines = read_lines(path)
     if not lines:
         raise InputError(f"{path} holds no text")
+    if not any(map(str.isalpha, lines[0])):  # boxes or poses, as programs put them beside pictures
+        raise InputError(f"{path} begins with {lines[0][:60]!r}, which is no sentence: give a text, or move it away")
     return cut_sentence(lines[0], str(path))
 
 

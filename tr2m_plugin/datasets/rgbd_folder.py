@@ -48,7 +48,7 @@ class RGBDFolder:
         intrinsics: fx, fy, cx, cy in pixels. Default: unknown.
         splits: share of the pictures in each split, drawn by a hash of the sample id. Default: all in test.
         split_files: text files with a sample id per line, by split, relative to the root; pictures in none of them are
-            left out. Default: none, the shares decide.
+            left out, and none is in two. Default: none, the shares decide.
         assign: split of single sample ids, which overrides both; numbers are taken as they are written, 17 as "17".
         mask: pattern of pictures that are not zero where depth is valid. Default: none.
         invalid: stored numbers that mean no measurement besides 0, such as 65535 for a clipped range. Default: none.
@@ -129,8 +129,8 @@ class RGBDFolder:
 
         Raises:
             InputError: there is no picture; a picture has no depth, or depth has no picture; none of the first ten
-                pairs can be read and has one size; two files have one sample id; an assigned id does not exist; a
-                folder or a file of sample ids cannot be read.
+                pairs can be read and has one size; two files have one sample id; an assigned id does not exist or has
+                two splits; a folder or a file of sample ids cannot be read.
         """
         root = Path(self.root).expanduser().resolve()
         numbers = (*IMAGE_SUFFIXES, ".npy")
@@ -144,12 +144,7 @@ class RGBDFolder:
         if self.mask is not None:
             self._check_masks(images, masks)
         listed = {split: self._listed(root, file) for split, file in self.split_files.items()}
-        assigned = {
-            str(sample): split
-            for source in (listed, self.assign)
-            for split, samples in source.items()
-            for sample in samples
-        }
+        assigned = {**self._assigned(listed), **self._assigned(self.assign)}
         self._check_assigned(root, assigned, images)
         low, high = self.depth_range or (None, None)
         fx, fy, cx, cy = self.intrinsics or (None,) * 4
@@ -180,6 +175,15 @@ class RGBDFolder:
             _find_good(rows)
         return rows
 
+    def _assigned(self, samples: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for split, sample in ((split, str(sample)) for split, listed in samples.items() for sample in listed):
+            if found.setdefault(sample, split) != split:
+                raise InputError(
+                    f"RGBDFolder {self.root}: {sample} is in the splits {found[sample]} and {split}: leave it in one"
+                )
+        return found
+
     def _check_assigned(self, root: Path, assigned: Mapping[str, str], images: Mapping[str, Path]) -> None:
         unknown = sorted(set(assigned) - set(images))
         if unknown:
@@ -203,6 +207,7 @@ class RGBDFolder:
     @staticmethod
     def _files(root: Path, pattern: str, endings: Sequence[str], without: Collection[Path] = ()) -> dict[str, Path]:
         wanted = _expression(pattern, endings)
+        likely = re.compile(wanted.pattern, re.IGNORECASE)
         reasons: Counter[str] = Counter()
         found: dict[str, Path] = {}
         with reading(root):
@@ -213,6 +218,8 @@ class RGBDFolder:
                     reasons[reason] += 1
                     continue
                 match = wanted.fullmatch(name) if path not in without else None
+                if match is None and path not in without and likely.fullmatch(name):
+                    reasons[f"like {pattern} but for small and large letters"] += 1
                 if match and found.setdefault(match["sample"], path) != path:
                     first = found[match["sample"]]
                     raise InputError(f"{first} and {path} are both {match['sample']}: keep one of them")

@@ -151,21 +151,28 @@ class Protocol:
         """A prediction (h, w) at the truth's size."""
         return resize_prediction(pred, truth.shape, self.resize == "aligned")
 
-    def checked(self, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    def checked(self, pred: np.ndarray, truth: np.ndarray, foreign: bool = False) -> np.ndarray:
         """A prediction that can be measured: where the truth counts it is finite.
 
         Args:
             pred: what a model returned, (h, w), before any conversion: disparity that is 0 is as finite as any.
             truth: true depth, (H, W), 0 = no measurement.
+            foreign: whether another program wrote it, which may not have turned the picture upright. Default: False.
 
         Returns:
             The prediction.
 
         Raises:
-            InputError: NaN or infinity where the truth counts, at the truth's size; or another shape.
+            InputError: NaN or infinity where the truth counts, at the truth's size; or another shape; or a foreign one
+                lies on its side.
         """
         if pred.ndim != 2 or not pred.size:
             raise InputError(f"a prediction has the shape {pred.shape}, not height and width")
+        if foreign and pred.shape != truth.shape and pred.shape == truth.shape[::-1]:
+            raise InputError(
+                f"the prediction is {pred.shape[0]} × {pred.shape[1]} and the truth {truth.shape[0]} × "
+                f"{truth.shape[1]}: was the picture not turned upright, as its EXIF data say?"
+            )
         if np.isfinite(pred).all():
             return pred
         counted = np.isfinite(self.at_size_of(pred, truth)[self.valid(truth)])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
+from tr2m_plugin.datasets.pictures import free_name, printable
 from tr2m_plugin.errors import InputError
 
 Input = Any
@@ -52,7 +53,8 @@ def name_arrays(
 
     Args:
         pictures: with the names that `name_pictures` gives.
-        names: that take their place. Default: only arrays get others, which count from `first` on.
+        names: that take their place. Default: only arrays get others, which count from `first` on, with a number
+            behind them where a file has that name.
         first: number of the first array. Default: 0.
 
     Raises:
@@ -61,18 +63,40 @@ def name_arrays(
     if names is None:
         if first == 0:
             return list(pictures)
+        taken = {name for name, picture in pictures if not isinstance(picture, np.ndarray)}
         return [
-            (str(first + number) if isinstance(picture, np.ndarray) else name, picture)
+            (free_name(str(first + number), taken) if isinstance(picture, np.ndarray) else name, picture)
             for number, (name, picture) in enumerate(pictures)
         ]
     if isinstance(names, str) or len(names) != len(pictures):
         raise InputError(f"names are one for each of {len(pictures)} pictures")
     for name in names:
-        if not isinstance(name, str) or not name or PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        if not isinstance(name, str) or printable(name) != name or not _is_below(PurePath(name)):
             raise InputError(f"a name is a path below the folder of the files, not {name!r}")
-    if len(set(names)) < len(names):
+    plain = [PurePath(name).as_posix() for name in names]  # "./a" and "a/" are files of "a"
+    if len(set(plain)) < len(plain):
         raise InputError("two pictures have one name")
-    return [(name, picture) for name, (_, picture) in zip(names, pictures, strict=True)]
+    return [(name, picture) for name, (_, picture) in zip(plain, pictures, strict=True)]
+
+
+def _is_below(path: PurePath) -> bool:
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def to_texts(text: Any, count: int) -> str | Sequence[str] | None:
+    """A sentence for all of some pictures, or one for each, as it was given.
+
+    Raises:
+        InputError: there are more or fewer than pictures, or it is something else.
+    """
+    if text is None or isinstance(text, str):
+        return text
+    if isinstance(text, (bytes, Mapping)) or not isinstance(text, Iterable):
+        raise InputError(f"text is a sentence, or a list of one for each picture, not a {type(text).__name__}")
+    texts = list(text)
+    if len(texts) != count:
+        raise InputError(f"{len(texts)} texts for {count} pictures")
+    return texts
 
 
 def free_number(folder: Path) -> int:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tr2m_plugin.datasets.pictures import warn_once
 from tr2m_plugin.errors import InputError
 
 ROWS = 256
 """How many rows of a picture are points in memory at once."""
+
+FAR = 0.4
+"""Of the way from the middle of a picture to its edge; half the picture's size puts the principal point at 0.5."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,11 @@ def check_camera(fov: float | None, intrinsics: Sequence[float] | None) -> None:
     """Raises an InputError when they cannot be a camera, whatever the picture's size."""
     if intrinsics is None:
         if fov is not None:
-            Intrinsics.from_fov(fov, 1, 1)
+            Intrinsics.from_fov(_numbers([fov], "a field of view is a number of degrees")[0], 1, 1)
         return
     if fov is not None:
         raise InputError("a camera is given by its field of view or by its intrinsics: leave one of them out")
+    intrinsics = _numbers(intrinsics, "intrinsics are the four numbers fx, fy, cx, cy")
     if len(intrinsics) != 4:
         raise InputError(f"intrinsics are fx, fy, cx, cy, not {len(intrinsics)} numbers")
     given = " ".join(f"{value:g}" for value in intrinsics)
@@ -67,10 +72,19 @@ def check_camera(fov: float | None, intrinsics: Sequence[float] | None) -> None:
         raise InputError(f"intrinsics {given} are normalised: multiply fx and cx by the width, fy and cy by the height")
 
 
+def _numbers(given: Iterable[Any], wanted: str) -> list[float]:
+    try:
+        return [float(value) for value in given]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{wanted}, not {given!r}") from error
+
+
 def camera_of(
     size: tuple[int, ...], fov: float | None = None, intrinsics: Sequence[float] | None = None
 ) -> Intrinsics | None:
     """The camera of a picture of that height and width, if anything is known of it.
+
+    A principal point far from the middle is warned of, as intrinsics of another size have it.
 
     Raises:
         InputError: the intrinsics are not a camera's, are normalised, or belong to a picture of another size; or a
@@ -78,13 +92,18 @@ def camera_of(
     """
     check_camera(fov, intrinsics)
     if intrinsics is None:
-        return None if fov is None else Intrinsics.from_fov(fov, size[0], size[1])
+        return None if fov is None else Intrinsics.from_fov(float(fov), size[0], size[1])
     fx, fy, cx, cy = map(float, intrinsics)
     camera = Intrinsics(fx, fy, cx, cy)
     if camera.cx > size[1] - 0.5 or camera.cy > size[0] - 0.5:
         raise InputError(
             f"the principal point {camera.cx:g}, {camera.cy:g} lies outside the picture of {size[1]} × {size[0]}: "
             "intrinsics are those of the picture at its own size"
+        )
+    if max(abs(2 * camera.cx / size[1] - 1), abs(2 * camera.cy / size[0] - 1)) > FAR:
+        warn_once(
+            f"the principal point {camera.cx:g}, {camera.cy:g} lies far from the middle of the picture of {size[1]} × "
+            f"{size[0]}: are the intrinsics those of the picture, upright and at its own size?"
         )
     return camera
 

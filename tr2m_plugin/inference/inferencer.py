@@ -24,7 +24,7 @@ from tr2m_plugin.datasets.pictures import name_pictures, read_sentence
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.protocols import resize_prediction
-from tr2m_plugin.inference.arrays import Input, free_number, name_arrays, to_pictures
+from tr2m_plugin.inference.arrays import Input, free_number, name_arrays, to_pictures, to_texts
 from tr2m_plugin.inference.camera import camera_of, check_camera
 from tr2m_plugin.inference.model_folder import WEIGHTS, build_model, load_spec, spec_of
 from tr2m_plugin.inference.outputs import Prediction, write_prediction
@@ -154,7 +154,7 @@ class TR2MInferencer:
         for prediction in self.predict(pictures, text, unit, batch_size, skip=out, names=names, first=first):
             camera = camera_of(prediction.depth.shape, fov, intrinsics)
             write_prediction(out, prediction, camera, png_unit)
-            if prediction.name.isdigit():
+            if prediction.name.isdecimal():
                 self._numbers[out] = max(self._numbers.get(out, 0), int(prediction.name) + 1)
             results.append(prediction)
         return results
@@ -190,8 +190,7 @@ class TR2MInferencer:
         if not are_numbers([batch_size], whole=True) or batch_size < 1:
             raise InputError(f"batch_size is a whole number above 0, not {batch_size!r}")
         pictures = name_arrays(name_pictures(to_pictures(inputs), skip), names, first)
-        if text is not None and not isinstance(text, str) and len(text) != len(pictures):
-            raise InputError(f"{len(text)} texts for {len(pictures)} pictures")
+        text = to_texts(text, len(pictures))
         hidden = not self.show_progress or len(pictures) == 1
 
         def fail(source: str, error: Exception) -> None:
@@ -241,7 +240,7 @@ class TR2MInferencer:
     @staticmethod
     def _image(picture: Path | np.ndarray) -> np.ndarray:
         image = picture if isinstance(picture, np.ndarray) else read_image(str(picture))
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise InputError(f"a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
         return image
 

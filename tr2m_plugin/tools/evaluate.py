@@ -142,7 +142,7 @@ class Evaluation:
             own = stored.facts
             facts = {"model": own.model, "weights": own.weights, "about": own.about}
             made = {"size": stored.settings.get("size"), "seed": None, "unit_rule": stored.settings.get("unit_rule")}
-            job = Job(data, data.rows, label, stored.returns, {**facts, **made})
+            job = Job(data, data.rows, label, stored.returns, {**facts, **made}, foreign=not stored.settings)
             self._measure(job, _reading(stored, job))
 
     def _new_label(self, label: str) -> str:
@@ -203,7 +203,8 @@ class Evaluation:
                 truth = attempt(partial(load_depth, row), row["sample_id"], data.failed)
                 if truth is None:
                     continue
-                if attempt(partial(data.protocol.checked, values, truth), row["sample_id"], job.failed) is not None:
+                check = partial(data.protocol.checked, values, truth, job.foreign)
+                if attempt(check, row["sample_id"], job.failed) is not None:
                     yield row, values, truth
 
         def depth(values: np.ndarray, truth: np.ndarray, kind: str | None) -> np.ndarray:

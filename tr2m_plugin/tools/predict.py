@@ -97,6 +97,7 @@ class Job:
         returns: what its numbers mean.
         facts: what metrics.json says of it.
         failed: why pictures could not be predicted, by sample id.
+        foreign: see `Protocol.checked`.
     """
 
     data: Dataset
@@ -105,6 +106,7 @@ class Job:
     returns: Returns
     facts: Mapping[str, Any]
     failed: dict[str, str] = field(default_factory=dict)
+    foreign: bool = False
 
     def left(self, rows: Sequence[Row]) -> list[Row]:
         """Rows of which nothing has failed yet."""

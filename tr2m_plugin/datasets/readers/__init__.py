@@ -112,7 +112,9 @@ def _ends_with(source: str, ending: bytes) -> bool:
 def _plain_depth(row: Mapping[str, Any], extras: Mapping[str, Any]) -> np.ndarray:
     """Depth of a file that needs no reader, without what its mask or its numbers call invalid."""
     stored = read_stored(row["depth"])
-    valid = ~np.isin(stored, extras.get("invalid", ()))
+    invalid = np.array(extras.get("invalid", ()), float)
+    with np.errstate(over="ignore"):  # 65.535 is another number in 32 bits than in 64
+        valid = ~np.isin(stored, invalid.astype(stored.dtype) if stored.dtype.kind == "f" else invalid)
     if extras.get("mask"):
         mask = read_stored(extras["mask"], "bfiu")
         if mask.shape != stored.shape:
