@@ -32,6 +32,7 @@ CODE = (
     "losses",
     "models",
     "optim.py",
+    "plain_yaml.py",
     "structures.py",
     "evaluation/depth_metric.py",
     "evaluation/metrics.py",
