@@ -103,6 +103,23 @@ def test_ones_own_files_are_replaced_and_no_others(tmp_path):
     assert (tmp_path / "b.txt").read_text() == "kept"
 
 
+def test_another_pictures_prediction_is_not_replaced(tmp_path):
+    first, second = tmp_path / "first" / "a.jpg", tmp_path / "second" / "a.jpg"
+    for path in (first, second):
+        path.parent.mkdir()
+        path.touch()
+    found = replace(prediction(np.ones((4, 4))), source=str(first))
+    write_prediction(tmp_path, found)
+    assert json.loads((tmp_path / "a.json").read_text())["picture"] == str(first)
+    for other in (str(second), None):
+        with pytest.raises(InputError, match=rf"a.json is of another picture, {first}: choose another"):
+            write_prediction(tmp_path, replace(found, source=other, depth=found.depth * 2))
+    assert np.load(tmp_path / "a.npy").max() == 1
+    first.unlink()  # or moved, and then predicted again
+    write_prediction(tmp_path, replace(found, source=str(second), depth=found.depth * 2))
+    assert np.load(tmp_path / "a.npy").max() == 2
+
+
 def test_any_name_and_any_sentence(tmp_path):
     found = prediction(np.ones((4, 4)), os.fsdecode(b"caf\xe9 \xff"))
     files = write_prediction(tmp_path, replace(found, text="A poster of Ba$$in, $x^ \ud800 \x00 \u4f60."))

@@ -191,6 +191,7 @@ class TR2MInferencer:
             raise InputError(f"batch_size is a whole number above 0, not {batch_size!r}")
         pictures = name_arrays(name_pictures(to_pictures(inputs), skip), names, first)
         text = to_texts(text, len(pictures))
+        sources = {name: os.path.abspath(str(one)) for name, one in pictures if not isinstance(one, np.ndarray)}
         hidden = not self.show_progress or len(pictures) == 1
 
         def fail(source: str, error: Exception) -> None:
@@ -202,7 +203,7 @@ class TR2MInferencer:
         with tqdm(total=len(pictures), unit="picture", desc="depth", disable=hidden) as bar:
             for batch in self._batches(pictures, text, batch_size, fail):
                 for found in self._predict(batch, unit, fail):
-                    yield found
+                    yield replace(found, source=sources.get(found.name))
                     bar.update()
 
     def _batches(
@@ -299,7 +300,7 @@ class TR2MInferencer:
 
         own, why = find_unit(sample.text, self.spec.units)
         depth = resize_prediction(array("pred_depth_map"), image.shape[:2])
-        maps = {"scale": array("scale_map"), "shift": array("shift_map"), "relative": array("relative_depth_map")}
+        maps: dict[str, Any] = {"scale": array("scale_map"), "shift": array("shift_map"), "relative": array("relative_depth_map")}
         found = Prediction(
             name, image, depth, own, sample.text, **maps, unit_reason=why, model=self.name, weights=self.weights
         )

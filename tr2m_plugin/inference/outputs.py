@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ class Prediction:
         unit_reason: why it is that unit. Default: not said.
         model: name of the model. Default: not said.
         weights: hash of its weights. Default: not said.
+        source: absolute path of the picture's file. Default: it is an array.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Prediction:
     unit_reason: str = ""
     model: str = ""
     weights: str = ""
+    source: str | None = None
 
 
 def png_scale(depth: np.ndarray) -> float:
@@ -110,13 +113,14 @@ def write_prediction(
         The files.
 
     Raises:
-        InputError: a file is there that no prediction of a picture of that name wrote; nothing is written then.
+        InputError: a file is there that no prediction of this picture wrote, but somebody else or one of another
+            picture of that name, which is still there; nothing is written then.
     """
     base = folder / prediction.name
     base.parent.mkdir(parents=True, exist_ok=True)
     _sweep_once(base.parent)
     paths = {ending: base.with_name(base.name + ending) for ending in ENDINGS}
-    before = _written_before(paths)
+    before = _written_before(paths, prediction.source)
     stored, png = _stored(prediction, png_unit)
     if camera is None:
         del paths[".ply"]
@@ -143,9 +147,12 @@ def _sweep_once(folder: Path) -> None:
     sweep(folder)
 
 
-def _written_before(paths: dict[str, Path]) -> set[Path]:
+def _written_before(paths: dict[str, Path], source: str | None) -> set[Path]:
     """The files of an earlier prediction among those to be written."""
     found = read_marked(paths[".json"], format=FORMAT) or {}
+    other = found.get("picture")
+    if isinstance(other, str) and other != source and os.path.exists(other):
+        raise InputError(f"{paths['.json']} is of another picture, {other}: choose another folder with --out")
     listed = found.get("files")
     ours = {path for path in paths.values() if isinstance(listed, list) and path.name in listed}
     for path in paths.values():
@@ -171,6 +178,7 @@ def _facts(prediction: Prediction, camera: Intrinsics | None, png: dict[str, Any
     return {
         "format": FORMAT,
         "version": __version__,
+        "picture": prediction.source,
         "model": prediction.model,
         "weights": prediction.weights,
         "text": prediction.text,
