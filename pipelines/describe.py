@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.mini_world.captions import colon_sentences, scene_sentences, toy_labels
+from pipelines.networks import weights_digest
 from pipelines.params import Stage, run_stage
-from pipelines.relative_depth import picture_stamp, weights_digest
+from pipelines.relative_depth import picture_stamp
 from pipelines.sharded import remove_others, run_sharded
 from pipelines.shards import settings_of
 from tr2m_plugin.datasets.pictures import cut_sentence, find_sentence

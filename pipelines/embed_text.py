@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tqdm import tqdm
 
+from pipelines.networks import made_by
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, read_table, write_text_features
 from tr2m_plugin.device import pick_device
@@ -26,7 +27,8 @@ def stage(run: Stage) -> None:
             batch = ordered[start : start + size]
             features.append(encoder(batch)[:, 0].cpu().numpy())
             bar.update(len(batch))
-    write_text_features(run.root / "text_features.parquet", ordered, np.concatenate(features))
+    path = run.root / "text_features.parquet"
+    write_text_features(path, ordered, np.concatenate(features), made_by(run.params["model"]))
 
 
 if __name__ == "__main__":

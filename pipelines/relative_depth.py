@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.networks import made_by, weights_digest
 from pipelines.params import Stage, code_digest, digest_files, package_files, run_stage
 from pipelines.sharded import run_sharded
 from pipelines.shards import settings_of
@@ -19,7 +20,6 @@ from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.datasets.tables import INDEX, read_table, resolve
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import protocol_of
-from tr2m_plugin.weights import resolve_pretrained
 
 CODE = (
     "datasets/arrays.py",
@@ -64,16 +64,6 @@ class RelativeDepthProcessor:
                 raise InputError(f"the network's output reaches {largest:g}, which half precision cannot hold")
             maps.extend(depth.astype(np.float16))
         return maps
-
-
-def weights_digest(pretrained: str) -> str:
-    """A hash of a local network's files, or of its one file; a hub id stands for itself."""
-    folder = Path(resolve_pretrained(pretrained))
-    if folder.is_file():
-        return digest_files([folder])
-    if not folder.is_dir():
-        return pretrained
-    return digest_files(sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors")))
 
 
 def picture_stamp(row: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -137,6 +127,7 @@ def stage(run: Stage) -> None:
             [model, sizes, weights_digest(model["pretrained"]), code],
             run.root / "relative_depth" / name,
             settings,
+            about=made_by(model),
         )
 
 

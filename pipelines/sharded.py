@@ -32,6 +32,7 @@ def run_sharded(
     folder: Path,
     settings: Settings,
     columns: Mapping[str, str] | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Brings a folder of shards up to date with its rows.
 
@@ -48,6 +49,7 @@ def run_sharded(
         folder: of the shards.
         settings: how to divide the work.
         columns: of the table that the processor makes rows of. Default: it makes arrays.
+        about: kept in the metadata of errors.parquet. Default: nothing.
 
     Returns:
         The shards, in the order of the rows.
@@ -73,7 +75,7 @@ def run_sharded(
                     bar.update(done)
         remove_others(folder, {"errors.parquet", *(shard.name for shard in shards)})
         errors = [error for shard in shards for error in shard_errors(folder / shard.name)]
-        write_table(folder / "errors.parquet", ERRORS, errors)
+        write_table(folder / "errors.parquet", ERRORS, errors, about)
         for error in errors[:5]:
             print(f"{name}: {error['dataset']}/{error['sample_id']}: {error['reason']}", file=sys.stderr)
         if len(errors) > settings.max_error_share * total:

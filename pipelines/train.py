@@ -13,8 +13,9 @@ from typing import Any
 from mmengine.config import Config
 
 import tr2m_plugin
+from pipelines.networks import check_made_by, weights_digest
 from pipelines.params import Stage, code_digest, digest, digest_files, package_files, run_stage
-from pipelines.relative_depth import file_stamp, weights_digest
+from pipelines.relative_depth import file_stamp
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import InputError
@@ -183,6 +184,9 @@ def prepare(work_dir: Path, current: str) -> None:
 def stage(run: Stage) -> None:
     """Trains, and writes the best weights as a model folder; with `enabled: false`, those of `load_from`."""
     config = load_config(run.params["config"], run.params.get("options"), str(run.root))
+    check_made_by(run.root / "text_features.parquet", config.get("text_encoder"), "text_encoder")
+    maps = config.train_dataloader.dataset.get("relative_depth") or "relative_depth"
+    check_made_by(run.root / maps / "errors.parquet", config.get("relative_depth"), "relative_depth")
     work_dir = run.root / "train"
     start = run.params.get("load_from")
     if not run.params.get("enabled", True):

@@ -120,6 +120,15 @@ def test_the_code_of_training_is_what_it_imports():
                 assert {name, f"{name}.__init__"} & (hashed | harmless), f"{path} imports {module}"
 
 
+@pytest.mark.parametrize(
+    ("part", "table"), [("text_encoder", "text_features.parquet"), ("relative_depth", "errors.parquet")]
+)
+def test_features_of_another_network_are_refused(copy, repository, part, table):
+    options = {**FEW_ITERATIONS, f"{part}.pretrained": "mini_dpt"}
+    with pytest.raises(InputError, match=rf"{table} was made with mini_\w+, but the config's {part} is mini_dpt"):
+        train.stage(Stage("test", section(repository, options=options), copy))
+
+
 def test_killed_in_training_it_resumes(copy, repository, tmp_path):
     options = {**FEW_ITERATIONS, "train_cfg.max_iters": 30, "param_scheduler.1.end": 30, "train_cfg.val_interval": 30}
     params = {"profiles": {"test": {"train": section(repository, options=options)}}}

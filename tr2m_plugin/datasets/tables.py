@@ -236,12 +236,14 @@ def _goes_into(found: pa.DataType, wanted: pa.DataType) -> bool:
     return types.is_list(wanted) and types.is_large_list(found)
 
 
-def write_text_features(path: str | os.PathLike, texts: Sequence[str], features: np.ndarray) -> None:
+def write_text_features(
+    path: str | os.PathLike, texts: Sequence[str], features: np.ndarray, metadata: Mapping[str, str] = {}
+) -> None:
     """Writes the table of sentences and their embeddings, (N, T) float32, without a Python object per number."""
     pa = require("pyarrow", "to write tables", "data")
     offsets = np.arange(0, features.size + 1, features.shape[1], dtype=np.int32)
     lists = pa.ListArray.from_arrays(offsets, np.ascontiguousarray(features, np.float32).reshape(-1))
-    schema = _schema(TEXT_FEATURES)
+    schema = _schema(TEXT_FEATURES).with_metadata(dict(metadata))
     _write(path, schema, [pa.table([pa.array(texts, pa.string()), lists], schema=schema)])
 
 

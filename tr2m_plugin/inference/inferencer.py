@@ -300,7 +300,8 @@ class TR2MInferencer:
 
         own, why = find_unit(sample.text, self.spec.units)
         depth = resize_prediction(array("pred_depth_map"), image.shape[:2])
-        maps: dict[str, Any] = {"scale": array("scale_map"), "shift": array("shift_map"), "relative": array("relative_depth_map")}
+        maps: dict[str, Any] = {name: array(f"{name}_map") for name in ("scale", "shift")}
+        maps["relative"] = array("relative_depth_map")
         found = Prediction(
             name, image, depth, own, sample.text, **maps, unit_reason=why, model=self.name, weights=self.weights
         )
