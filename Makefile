@@ -31,7 +31,7 @@ demo: venv ## the main job: dvc repro, then where the report and the numbers are
 	@echo "numbers: $(CURDIR)/metrics.json"
 
 test: venv ## the test-suite, on all processors but no more than four
-	OMP_NUM_THREADS=1 python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: venv ## style and types
 	ruff check .
