@@ -24,6 +24,13 @@ from pipelines.params import Stage
 pytest_plugins = ["tiny_networks"]
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 REPOSITORY = Path(__file__).parent.parent
+STARTING_RAY = (
+    "test_describe_networks.py",
+    "test_dvc.py",
+    "test_ray_cluster.py",
+    "test_ray_engine.py",
+    "test_sharded.py",
+)
 RELATIVE_DEPTH = {
     "model": {"pretrained": "mini_depth_anything", "size": [112, 140]},
     "shard_size": 8,
@@ -46,6 +53,28 @@ FEW_ITERATIONS = {
 
 def pytest_addoption(parser):
     parser.addoption("--rsa-folder", help="RSA's published folder `text`, all of which is then imported and exported")
+
+
+def starts_ray(nodeid: str) -> bool:
+    """Whether a test is of a file whose tests start Ray."""
+    return nodeid.partition("::")[0].removeprefix("tests/pipelines/") in STARTING_RAY
+
+
+def pytest_collection_modifyitems(items):
+    """What starts Ray waits most, so it comes first."""
+    items.sort(key=lambda item: not starts_ray(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests stay on one worker, where they share fixtures; all that start Ray on one, where they take turns."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "ray" if starts_ray(nodeid) else nodeid.partition("::")[0]
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -93,13 +122,6 @@ def two_processes(tmp_path):
 def common_folder(factory: pytest.TempPathFactory) -> Path:
     """The temporary folder of all workers of a run of the suite."""
     return factory.getbasetemp().parent if WORKER else factory.getbasetemp()
-
-
-@pytest.fixture
-def one_cluster(tmp_path_factory):
-    """Tests that start Ray take turns, so that their workers are not short of processors."""
-    with FileLock(common_folder(tmp_path_factory) / "ray.lock"):
-        yield
 
 
 def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:

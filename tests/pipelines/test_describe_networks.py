@@ -19,7 +19,6 @@ from pipelines.params import Stage
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
 from tr2m_plugin.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("one_cluster")
 PROMPT = ["Describe the image in one sentence."]
 
 

@@ -18,7 +18,6 @@ from test_network import original
 from benchmarks.tiny_llava import save_llava
 from tr2m_plugin.datasets.tables import DESCRIPTIONS, read_table, sample_key
 
-pytestmark = pytest.mark.usefixtures("one_cluster")
 TAKEN = ("pipelines", "tr2m_plugin", "dvc.yaml", "params.yaml", ".dvcignore")
 
 

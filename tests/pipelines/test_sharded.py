@@ -14,7 +14,6 @@ from tr2m_plugin.datasets.arrays import find_arrays, read_array
 from tr2m_plugin.datasets.tables import ERRORS, read_table
 from tr2m_plugin.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("one_cluster")
 ROWS = [{"dataset": "d", "sample_id": f"{i:03d}", "value": i} for i in range(20)]
 
 
