@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """A file's tests stay on one worker, where they share fixtures; all that start Ray on one, where they take turns."""
+    """A file's tests stay on one worker, where they share fixtures; all that start Ray are on one, and take turns."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
