@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from psutil import Process, wait_procs
 from tqdm import tqdm
 
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, require
 
 LONGEST_PARENT = 26
 """Bytes of a folder below which Ray's sockets have names that every system takes: 104 bytes with Ray's own folders."""
@@ -54,8 +54,7 @@ def ray_session(name: str) -> Iterator[bool]:
     attach = os.environ.get("RAY_ADDRESS", "local") != "local"
     for variable, value in {**DEFAULTS, **({} if attach else LOCAL_DEFAULTS)}.items():
         os.environ.setdefault(variable, value)
-    import ray
-
+    ray = require("ray", "to work in several processes; `workers: 0` works in this one", "pipeline")
     logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
         yield True
