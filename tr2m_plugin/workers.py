@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from multiprocessing import parent_process
 
 INTERVAL = 1.0
 """Seconds between two looks at the parent."""
@@ -25,6 +26,8 @@ def end_with_parent(*_: object) -> None:
 
 
 def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+    # The parent of a worker of a fork server is that server, which lives as long as its workers.
+    served = parent_process()
+    while os.getppid() == parent and (served is None or served.is_alive()):
         time.sleep(INTERVAL)
     os._exit(1)
