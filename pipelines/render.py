@@ -145,8 +145,8 @@ def stage(run: Stage) -> None:
         ProcessPoolExecutor(run.count("workers", None), get_context("forkserver"), _follow_parent) as pool,
         tqdm(total=sum(len(c.numbers) for c in chunks), unit="picture", desc="render", mininterval=1) as bar,
     ):
-        jobs = [pool.submit(render_chunk, chunk, folder) for chunk in chunks]
         try:
+            jobs = [pool.submit(render_chunk, chunk, folder) for chunk in chunks]
             for rows in (job.result() for job in jobs):
                 index += rows[0]
                 scenes += rows[1]
