@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines import relative_depth
 from pipelines.params import Stage, load_stage
-from tr2m_plugin.datasets.tables import INDEX, read_table
+from tr2m_plugin.datasets.parquet import INDEX, read_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.tools.train import load_config, train
 

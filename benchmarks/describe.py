@@ -24,7 +24,7 @@ from benchmarks.tiny_llava import save_llava
 from pipelines import describe
 from pipelines.params import Stage
 from tr2m_plugin.datasets.arrays import read_image
-from tr2m_plugin.datasets.tables import INDEX, write_table
+from tr2m_plugin.datasets.parquet import INDEX, write_table
 from tr2m_plugin.description.llava import LlavaDescriber
 
 PROMPTS = ("Describe the image in one sentence.", "Express the image in just one sentence.")

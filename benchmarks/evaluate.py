@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 import torch
 
+from tr2m_plugin.benchmark.datasets import Dataset
+from tr2m_plugin.benchmark.estimators import Estimator, Facts, Returns
+from tr2m_plugin.benchmark.evaluation import Evaluation, Options
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.evaluation import depth_metrics, load_protocol
-from tr2m_plugin.inference.estimators import Estimator, Facts, Returns
-from tr2m_plugin.tools.data import Dataset
-from tr2m_plugin.tools.evaluate import Evaluation, Options
 
 DIFFERENT = 20
 """Files on disk; a picture number takes one of them."""

@@ -17,9 +17,7 @@ from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp
 from pipelines.sharded import remove_others, run_sharded
 from pipelines.shards import settings_of
-from tr2m_plugin.datasets.pictures import cut_sentence, find_sentence
-from tr2m_plugin.datasets.readers import load_picture
-from tr2m_plugin.datasets.tables import (
+from tr2m_plugin.datasets.parquet import (
     DESCRIPTIONS,
     INDEX,
     OBJECTS,
@@ -30,12 +28,14 @@ from tr2m_plugin.datasets.tables import (
     sample_key,
     write_table,
 )
+from tr2m_plugin.datasets.pictures import cut_sentence, find_sentence
+from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.description import ColonTemplate
+from tr2m_plugin.description.describers import make_describer
 from tr2m_plugin.description.object_list import object_sentences
 from tr2m_plugin.description.rsa import read_sentences, rsa_line
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_lines
-from tr2m_plugin.tools.describe import make_describer
 
 Sentences = list[dict[str, Any]]
 """Rows of the table of descriptions, without the picture that they are about."""
@@ -184,7 +184,7 @@ DESCRIBERS = {
 """Describers that look at no picture, by type; each takes the profile's folder and its options."""
 
 CAPTIONERS = ("Llava",)
-"""Describers that do, by type; see `tr2m_plugin.tools.describe.make_describer`."""
+"""Describers that do, by type; see `tr2m_plugin.description.describers.make_describer`."""
 
 
 class PictureProcessor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
 from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.errors import InputError
 

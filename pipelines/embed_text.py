@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from pipelines.networks import made_by
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, read_table, write_text_features
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_table, write_text_features
 from tr2m_plugin.device import pick_device
 
 

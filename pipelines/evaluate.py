@@ -17,14 +17,9 @@ from pipelines.params import Stage, run_stage
 from pipelines.samples import Predictor, Samples
 from pipelines.train import weights_file
 from tr2m_plugin import __version__
-from tr2m_plugin.checkpoint import state_hash
-from tr2m_plugin.datasets.arrays import write_shard
-from tr2m_plugin.datasets.readers import reader_of
-from tr2m_plugin.datasets.tables import ERRORS, INDEX, read_table, sample_key, write_table
-from tr2m_plugin.device import pick_device
-from tr2m_plugin.errors import InputError, attempt
-from tr2m_plugin.evaluation import METRICS, Alignment, Protocol, protocol_of
-from tr2m_plugin.evaluation.results import (
+from tr2m_plugin.benchmark.datasets import result_kind
+from tr2m_plugin.benchmark.paper_tables import write_tables
+from tr2m_plugin.benchmark.results import (
     PER_IMAGE,
     common_kind,
     measure,
@@ -33,10 +28,15 @@ from tr2m_plugin.evaluation.results import (
     write_summary,
     wrong_texts,
 )
-from tr2m_plugin.evaluation.tables import write_tables
+from tr2m_plugin.checkpoint import state_hash
+from tr2m_plugin.datasets.arrays import write_shard
+from tr2m_plugin.datasets.parquet import ERRORS, INDEX, read_table, sample_key, write_table
+from tr2m_plugin.datasets.readers import reader_of
+from tr2m_plugin.device import pick_device
+from tr2m_plugin.errors import InputError, attempt
+from tr2m_plugin.evaluation import METRICS, Alignment, Protocol, protocol_of
 from tr2m_plugin.inference.model_folder import ModelSpec, build_model, describe_model, load_model
 from tr2m_plugin.structures import DepthDataSample
-from tr2m_plugin.tools.data import result_kind
 
 METHODS: dict[str, bool] = {
     "tr2m": False,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.params import Stage, run_stage
+from tr2m_plugin.benchmark.datasets import index_dataset
+from tr2m_plugin.benchmark.pairs import look, refuse_empty
+from tr2m_plugin.datasets.parquet import ERRORS, INDEX, check_unique, read_table, resolve, sample_key, write_table
 from tr2m_plugin.datasets.readers import READERS
-from tr2m_plugin.datasets.tables import ERRORS, INDEX, check_unique, read_table, resolve, sample_key, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import protocol_of
-from tr2m_plugin.tools.data import index_dataset
-from tr2m_plugin.tools.pairs import look, refuse_empty
 
 SHOWN = 5
 """The most pictures left out that are named."""

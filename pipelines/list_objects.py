@@ -9,11 +9,11 @@ import numpy as np
 from pipelines.describe import PictureProcessor, run_network
 from pipelines.params import Stage, run_stage
 from pipelines.sharded import remove_others
-from tr2m_plugin.datasets.tables import LISTED
+from tr2m_plugin.datasets.parquet import LISTED
 from tr2m_plugin.errors import InputError
 
 LISTERS = ("MaskDino", "Transformers")
-"""Networks by type; see `tr2m_plugin.tools.describe.make_describer`."""
+"""Networks by type; see `tr2m_plugin.description.describers.make_describer`."""
 
 
 class ListProcessor(PictureProcessor):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.params import digest_files
-from tr2m_plugin.datasets.tables import read_metadata
+from tr2m_plugin.datasets.parquet import read_metadata
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.weights import resolve_pretrained
 

@@ -16,8 +16,8 @@ from pipelines.sharded import run_sharded
 from pipelines.shards import settings_of
 from tr2m_plugin.checks import is_name
 from tr2m_plugin.datasets.arrays import is_reference
+from tr2m_plugin.datasets.parquet import INDEX, read_table, resolve
 from tr2m_plugin.datasets.readers import load_picture
-from tr2m_plugin.datasets.tables import INDEX, read_table, resolve
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import protocol_of
 

@@ -18,7 +18,7 @@ from pipelines.mini_world.domains import DOMAINS, Domain, Sample, render
 from pipelines.mini_world.rooms import HALLWAYS, ROOMS, WAREHOUSES
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.arrays import write_shard
-from tr2m_plugin.datasets.tables import INDEX, OBJECTS, SCENES, write_table
+from tr2m_plugin.datasets.parquet import INDEX, OBJECTS, SCENES, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.workers import end_with_parent
 

@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 
 from pipelines.evaluate import EXAMPLES, METHODS
 from pipelines.params import Stage, run_stage
+from tr2m_plugin.benchmark.paper_tables import TABLES, Table, build_table
 from tr2m_plugin.datasets.arrays import read_array, read_image
-from tr2m_plugin.datasets.tables import INDEX, read_table
+from tr2m_plugin.datasets.parquet import INDEX, read_table
 from tr2m_plugin.errors import require
 from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
-from tr2m_plugin.evaluation.tables import TABLES, Table, build_table
 from tr2m_plugin.inference.model_folder import load_spec
 from tr2m_plugin.inference.outputs import write_png
 from tr2m_plugin.visualization import DEPTH_COLORS, colorize, colorize_depth, error_map, inverse_limits

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tr2m_plugin.datasets.tables import sample_key
+from tr2m_plugin.datasets.parquet import sample_key
 from tr2m_plugin.errors import attempt, reason_of
 from tr2m_plugin.structures import DepthDataSample
 

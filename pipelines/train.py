@@ -17,13 +17,13 @@ from pipelines.networks import check_made_by, weights_digest
 from pipelines.params import Stage, code_digest, digest, digest_files, package_files, run_stage
 from pipelines.relative_depth import file_stamp
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
-from tr2m_plugin.datasets.tables import INDEX, read_table
+from tr2m_plugin.datasets.parquet import INDEX, read_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import write_whole
 from tr2m_plugin.inference.model_folder import WEIGHTS, save_model, spec_of
 from tr2m_plugin.resuming import is_readable, newest_checkpoint
-from tr2m_plugin.tools.runner import alone_in
 from tr2m_plugin.tools.train import load_config, train
+from tr2m_plugin.training import alone_in
 from tr2m_plugin.weights import resolve_pretrained
 
 UNIMPORTANT = ("log_level", "log_processor", "visualizer", "work_dir")

@@ -15,7 +15,7 @@ from pipelines.params import Stage
 from tr2m_plugin import TR2MInferencer
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
-from tr2m_plugin.datasets.tables import read_text_features
+from tr2m_plugin.datasets.parquet import read_text_features
 from tr2m_plugin.tools.train import train
 
 GPU = "cuda"

@@ -24,7 +24,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection, PreTrained
 
 from pipelines.pretrain.sentences import plain_words, random_sentences
 from tr2m_plugin.errors import require
-from tr2m_plugin.models.encoders import load_pretrained
+from tr2m_plugin.models.frozen.encoders import load_pretrained
 
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_LENGTH = 77

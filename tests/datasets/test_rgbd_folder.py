@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from tr2m_plugin.datasets import RGBDFolder
+from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
-from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.plain_yaml import parse_yaml
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tr2m_plugin.datasets.tables import (
+from tr2m_plugin.datasets.parquet import (
     DESCRIPTIONS,
     ERRORS,
     INDEX,

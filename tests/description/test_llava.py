@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks.tiny_llava import save_llava
-from tr2m_plugin.datasets.tables import DESCRIPTIONS
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS
 from tr2m_plugin.description.llava import CHAT, LlavaDescriber, clean_answer
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.errors import InputError

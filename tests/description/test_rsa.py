@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, OBJECTS, read_table, write_table
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, OBJECTS, read_table, write_table
 from tr2m_plugin.description.object_list import object_sentences
 from tr2m_plugin.description.rsa import read_rsa, read_rsa_objects, write_rsa
 from tr2m_plugin.errors import InputError

@@ -9,7 +9,7 @@ from tr2m_plugin.cli import main
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.convert import convert_release
 from tr2m_plugin.models import RescaleNet
-from tr2m_plugin.models.release import _theirs
+from tr2m_plugin.models.tr2m.released_weights import _theirs
 
 MINI = ["--image-encoder", "mini_depth_anything", "--relative-depth", "mini_depth_anything"]
 MINI += ["--text-encoder", "mini_clip_text", "--size", "112", "140", "--num-heads", "4"]

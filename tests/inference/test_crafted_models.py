@@ -19,12 +19,12 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from tr2m_plugin.benchmark.estimators import open_estimator
 from tr2m_plugin.cli import main
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.estimators import open_estimator
 from tr2m_plugin.inference.model_folder import load_spec
 from tr2m_plugin.models import RescaleNet
-from tr2m_plugin.models.release import _theirs
+from tr2m_plugin.models.tr2m.released_weights import _theirs
 from tr2m_plugin.weights import resolve_pretrained
 
 MINI = Path(resolve_pretrained("tr2m_mini"))

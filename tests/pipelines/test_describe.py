@@ -4,7 +4,7 @@ import pytest
 
 from pipelines import describe, descriptions
 from pipelines.params import Stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, INDEX, read_table, write_table
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
 
 

@@ -16,7 +16,7 @@ from test_network import original
 from benchmarks.tiny_llava import save_llava
 from pipelines import describe, descriptions, list_objects
 from pipelines.params import Stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
 from tr2m_plugin.errors import InputError
 
 PROMPT = ["Describe the image in one sentence."]

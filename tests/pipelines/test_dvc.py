@@ -16,7 +16,7 @@ import yaml
 from test_network import original
 
 from benchmarks.tiny_llava import save_llava
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, read_table, sample_key
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_table, sample_key
 
 TAKEN = ("pipelines", "tr2m_plugin", "dvc.yaml", "params.yaml", ".dvcignore")
 

@@ -10,10 +10,10 @@ from pipelines import evaluate, report
 from pipelines.evaluate import METHODS, _measured, _report_failures, choose_texts
 from pipelines.params import Stage
 from pipelines.samples import Samples
-from tr2m_plugin.datasets.tables import ERRORS, INDEX, read_table, sample_key, write_table
+from tr2m_plugin.benchmark.results import PER_IMAGE
+from tr2m_plugin.datasets.parquet import ERRORS, INDEX, read_table, sample_key, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import METRICS
-from tr2m_plugin.evaluation.results import PER_IMAGE
 from tr2m_plugin.weights import resolve_pretrained
 
 BAD = [("rooms", "train"), ("rooms", "test")]

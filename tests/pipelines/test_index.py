@@ -6,7 +6,7 @@ import pytest
 
 from pipelines import index
 from pipelines.params import Stage
-from tr2m_plugin.datasets.tables import ERRORS, INDEX, read_table
+from tr2m_plugin.datasets.parquet import ERRORS, INDEX, read_table
 from tr2m_plugin.errors import InputError
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines import describe, list_objects
 from pipelines.params import Stage
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, LISTED, read_table, write_table
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, LISTED, read_table, write_table
 
 
 @pytest.mark.parametrize(

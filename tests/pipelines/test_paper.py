@@ -19,8 +19,8 @@ from pipelines import describe, descriptions, embed_text, evaluate, index, relat
 from pipelines.params import Stage
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, INDEX, read_table, sample_key
 from tr2m_plugin.datasets.readers import READERS
-from tr2m_plugin.datasets.tables import DESCRIPTIONS, INDEX, read_table, sample_key
 from tr2m_plugin.description.rsa import write_rsa
 from tr2m_plugin.evaluation import METRICS
 

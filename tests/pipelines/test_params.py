@@ -12,7 +12,7 @@ import yaml
 
 from pipelines.params import Stage, digest, digest_files, load_stage, run_stage
 from tr2m_plugin.datasets.arrays import write_shard
-from tr2m_plugin.datasets.tables import write_table
+from tr2m_plugin.datasets.parquet import write_table
 from tr2m_plugin.errors import InputError
 
 STAGES = (

@@ -15,7 +15,7 @@ import ray
 from pipelines.sharded import run_sharded
 from pipelines.shards import Settings
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
-from tr2m_plugin.datasets.tables import ERRORS, read_table
+from tr2m_plugin.datasets.parquet import ERRORS, read_table
 
 ROWS = [{"dataset": "d", "sample_id": f"{i:03d}", "value": i} for i in range(8)]
 

@@ -10,8 +10,8 @@ from pipelines.networks import weights_digest
 from pipelines.params import Stage
 from pipelines.relative_depth import RelativeDepthProcessor, picture_stamp, stage
 from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_image, write_shard
+from tr2m_plugin.datasets.parquet import INDEX, read_table
 from tr2m_plugin.datasets.table_dataset import TableDataset
-from tr2m_plugin.datasets.tables import INDEX, read_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import RelativeDepth
 

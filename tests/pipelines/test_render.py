@@ -12,7 +12,7 @@ from pipelines import render
 from pipelines.params import Stage
 from pipelines.render import plan
 from tr2m_plugin.datasets.arrays import read_depth, read_image
-from tr2m_plugin.datasets.tables import INDEX, OBJECTS, SCENES, read_table
+from tr2m_plugin.datasets.parquet import INDEX, OBJECTS, SCENES, read_table
 from tr2m_plugin.errors import InputError
 
 

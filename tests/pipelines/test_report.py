@@ -6,7 +6,7 @@ import pytest
 from pipelines import evaluate, report
 from pipelines.params import Stage
 from pipelines.report import curves_figure
-from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
+from tr2m_plugin.datasets.parquet import INDEX, read_table, write_table
 
 EVALUATE = {"batch_size": 4, "device": "cpu", "kind": "fixture"}
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 from pipelines.sharded import run_sharded
 from pipelines.shards import Settings, plan_shards, process_shard, settings_of, shard_errors
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
-from tr2m_plugin.datasets.tables import ERRORS, read_table
+from tr2m_plugin.datasets.parquet import ERRORS, read_table
 from tr2m_plugin.errors import InputError
 
 ROWS = [{"dataset": "d", "sample_id": f"{i:03d}", "value": i} for i in range(20)]

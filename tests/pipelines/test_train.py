@@ -26,11 +26,11 @@ from pipelines.train import (
     training_code,
 )
 from tr2m_plugin.checkpoint import load_checkpoint
-from tr2m_plugin.datasets.tables import INDEX, read_table, write_table
+from tr2m_plugin.datasets.parquet import INDEX, read_table, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import load_spec
-from tr2m_plugin.tools.runner import alone_in
 from tr2m_plugin.tools.train import load_config
+from tr2m_plugin.training import alone_in
 
 from tests.conftest import FEW_ITERATIONS  # isort: skip
 
@@ -212,7 +212,7 @@ def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path):
 
 
 def test_the_folder_of_a_training_without_checkpoints_is_not_removed_under_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("tr2m_plugin.tools.runner.PATIENCE", 0.01)
+    monkeypatch.setattr("tr2m_plugin.training.PATIENCE", 0.01)
     (tmp_path / "log").write_text("")
     with alone_in(str(tmp_path)), pytest.raises(InputError, match="another training is writing to"):
         prepare(tmp_path, "another")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tr2m_plugin.tools.features import collect_features
+from tr2m_plugin.benchmark.features import collect_features
 from tr2m_plugin.tools.train import load_config
 
 CONFIG = """

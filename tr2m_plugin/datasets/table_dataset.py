@@ -14,8 +14,7 @@ from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from tr2m_plugin.datasets.arrays import find_arrays
-from tr2m_plugin.datasets.readers import load_depth
-from tr2m_plugin.datasets.tables import (
+from tr2m_plugin.datasets.parquet import (
     ERRORS,
     INDEX,
     check_unique,
@@ -25,6 +24,7 @@ from tr2m_plugin.datasets.tables import (
     resolve,
     sample_key,
 )
+from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.transforms.loading import within
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS

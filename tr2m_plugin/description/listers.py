@@ -14,7 +14,7 @@ from torch import Tensor
 from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.device import pick_device, precision
 from tr2m_plugin.errors import InputError, require
-from tr2m_plugin.models.encoders import load_pretrained
+from tr2m_plugin.models.frozen.encoders import load_pretrained
 
 
 class Objects(NamedTuple):

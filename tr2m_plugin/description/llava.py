@@ -13,7 +13,7 @@ import torch
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.device import pick_device, precision
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.models.encoders import load_pretrained
+from tr2m_plugin.models.frozen.encoders import load_pretrained
 
 CHAT = {
     "vicuna": "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "

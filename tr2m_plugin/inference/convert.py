@@ -8,9 +8,9 @@ from typing import Any
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import ModelSpec, save_model
-from tr2m_plugin.models.encoders import check_size
-from tr2m_plugin.models.release import load_release_weights, read_release, release_sizes
-from tr2m_plugin.models.rescale_net import RescaleNet
+from tr2m_plugin.models.frozen.encoders import check_size
+from tr2m_plugin.models.tr2m.released_weights import load_release_weights, read_release, release_sizes
+from tr2m_plugin.models.tr2m.rescale_net import RescaleNet
 from tr2m_plugin.trusted import parameters_within
 from tr2m_plugin.units import SURGICAL
 
@@ -35,7 +35,7 @@ def convert_release(
     The head's widths are read from its weights. The frozen networks are not looked at: the folder only names them.
 
     Args:
-        path: the released weights, see `tr2m_plugin.models.release.read_release`.
+        path: the released weights, see `tr2m_plugin.models.tr2m.released_weights.read_release`.
         folder: made if need be.
         num_heads: attention heads, which leave no trace in the weights. Default: 8, the release's.
         size: height and width that pictures are stretched to. Default: 434 × 560, the release's but for KITTI's

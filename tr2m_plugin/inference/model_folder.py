@@ -17,8 +17,8 @@ from torch import nn
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_json, read_text, write_whole
-from tr2m_plugin.models.encoders import check_size
-from tr2m_plugin.models.relative_depth import PRETRAINED
+from tr2m_plugin.models.frozen.encoders import check_size
+from tr2m_plugin.models.frozen.relative_depth import PRETRAINED
 from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.replacing import check_folder, read_marked
 from tr2m_plugin.trusted import brief, check_config, is_text, parameters_within

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from tr2m_plugin.checkpoint import register_safe_loader
-from tr2m_plugin.tools.runner import WeightsRunner
 from tr2m_plugin.tools.train import configure, parser, report
+from tr2m_plugin.training import WeightsRunner
 
 
 def evaluate(config: Config, checkpoint: str) -> None:

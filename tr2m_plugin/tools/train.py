@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 
 from tr2m_plugin.checkpoint import register_safe_loader
 from tr2m_plugin.errors import InputError, TR2MError
-from tr2m_plugin.tools.runner import TrainingRunner, alone_in, stopping_clearly
+from tr2m_plugin.training import TrainingRunner, alone_in, stopping_clearly
 
 DATA_ROOT, BASE = "TR2M_DATA_ROOT", "TR2M_BASE"
 EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")

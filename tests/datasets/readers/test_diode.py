@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tree_diode
 
+from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.diode import DIODEOutdoor
-from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
 
 TRAIN = ("train/outdoor/scene_00000/scan_00001/00000_00001_outdoor_000_000", "train")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tree_hypersim
 
+from tr2m_plugin.benchmark.verify import verify_dataset
+from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.hypersim import HyperSim, _intrinsics
-from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.tools.verify import verify_dataset
 
 CSV = "metadata_images_split_scene_v1.csv"
 SAMPLES = [

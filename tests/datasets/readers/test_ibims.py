@@ -4,9 +4,9 @@ import pytest
 import tree_ibims
 from scipy.io import savemat
 
+from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.ibims import IBims1
-from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
 
 

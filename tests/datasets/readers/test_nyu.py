@@ -5,9 +5,9 @@ import pytest
 import tree_nyu
 from scipy.io import savemat
 
+from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.nyu import NYUv2
-from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
 
 

@@ -4,9 +4,9 @@ import pytest
 import tree_sun_rgbd
 from scipy.io import savemat
 
+from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.sun_rgbd import SUNRGBD
-from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
 
 

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import tree_void
 
+from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.void import VOID
-from tr2m_plugin.datasets.tables import INDEX
 from tr2m_plugin.errors import InputError
 
 SAMPLES = [

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tr2m_plugin.description.maskdino.attention import POINTS
 from tr2m_plugin.description.maskdino.network import BoxInit, MaskDino, Sizes
 from tr2m_plugin.errors import InputError, require
-from tr2m_plugin.models.original import load_exactly, read_original, swin_names
+from tr2m_plugin.state_dicts import load_exactly, read_original, swin_names
 from tr2m_plugin.trusted import parameters_within
 
 UNUSED = re.compile(

@@ -1,0 +1,32 @@
+import cv2
+import numpy as np
+import pytest
+
+from tr2m_plugin.benchmark.datasets import open_datasets
+from tr2m_plugin.benchmark.sentences import find_texts
+from tr2m_plugin.errors import InputError
+
+ENTRY = {"type": "RGBDFolder", "image": "*_rgb.png", "depth": "*_depth.png", "depth_scale": 0.001, "unit": "m"}
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A folder of one's own with three pictures."""
+    for name in ("desk", "lamp", "sub/shelf"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(f"{tmp_path / name}_rgb.png", np.zeros((6, 8, 3), np.uint8))
+        cv2.imwrite(f"{tmp_path / name}_depth.png", np.full((6, 8), 1000, np.uint16))
+    return tmp_path
+
+
+def texts(lab, **options):
+    datasets = open_datasets({"lab": {**ENTRY, "root": str(lab), "name": "lab", "depth_range": [0.3, 10]}})
+    return find_texts(datasets, **options)
+
+
+def test_sentences_beside_the_pictures_of_a_folder_of_ones_own(lab):
+    (lab / "desk_rgb.txt").write_bytes(b"\xef\xbb\xbfA desk.\nmore\n")
+    (lab / "sub" / "shelf.txt").write_text("A shelf.")
+    with pytest.raises(InputError, match="1 of 3 pictures have no description, such as lab/lamp"):
+        texts(lab)
+    assert texts(lab, text="A room.") == {"lab/desk": "A desk.", "lab/lamp": "A room.", "lab/sub/shelf": "A shelf."}

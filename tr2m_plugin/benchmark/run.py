@@ -1,0 +1,165 @@
+"""Running a depth model on the pictures of datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from tr2m_plugin.benchmark.datasets import Dataset
+from tr2m_plugin.benchmark.estimators import Estimator, Returns
+from tr2m_plugin.benchmark.sentences import DESCRIPTIONS
+from tr2m_plugin.datasets.parquet import sample_key
+from tr2m_plugin.datasets.readers import load_picture
+from tr2m_plugin.errors import InputError, MissingExtraError, attempt
+from tr2m_plugin.evaluation.alignment import Alignment
+from tr2m_plugin.units import convert
+from tr2m_plugin.workers import end_with_parent
+
+Row = dict[str, Any]
+Texts = Mapping[str, tuple[str, str]]
+"""By the pictures' keys the sentence that each gets, and its right one, which says the unit of its depth."""
+
+
+@dataclass
+class Options:
+    """How models are run and measured.
+
+    Attributes:
+        alignments: names of `ALIGNMENTS`; a metric model is measured without any too.
+        descriptions: which sentences a model that takes them gets: names of `DESCRIPTIONS`.
+        tables: see `find_texts`.
+        text: see `find_texts`.
+        wrong_text: see `choose_texts`.
+        seed: of wrong descriptions.
+        size: `protocol`, `model`, or height and width at which models that take any size see the pictures.
+        kind: of the numbers: reproduced or fixture. Default: each dataset's own, see `Dataset.kind`.
+        save: whether predictions are kept as shards; those for a fit over a dataset always are.
+        part: (k, n): every n-th image from the k-th on is predicted into shards, and nothing measured.
+        batch_size: pictures at a time.
+        workers: processes that read pictures.
+        pictures: whether error maps are drawn.
+
+    Raises:
+        InputError: an alignment or a description does not exist.
+    """
+
+    alignments: Sequence[str] = ()
+    descriptions: Sequence[str] = ("right",)
+    tables: Sequence[Path] = ()
+    text: str | None = None
+    wrong_text: str | None = None
+    seed: int = 0
+    size: str | tuple[int, int] = "protocol"
+    kind: str | None = None
+    save: bool = False
+    part: tuple[int, int] | None = None
+    batch_size: int = 4
+    workers: int = 0
+    pictures: bool = True
+
+    def __post_init__(self) -> None:
+        for kind in self.alignments:
+            Alignment(kind, "depth")
+        unknown = sorted(set(self.descriptions) - set(DESCRIPTIONS))
+        if unknown:
+            raise InputError(f"descriptions are {', '.join(DESCRIPTIONS)}, not {', '.join(unknown)}")
+
+
+class _Pictures:
+    """Rows with their pictures, read in the loader's processes; an unreadable one comes as what is wrong with it."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> tuple[Row, np.ndarray | str]:
+        row, failed = self.rows[number], dict[str, str]()
+        picture = attempt(partial(load_picture, row), row["sample_id"], failed)
+        return row, failed[row["sample_id"]] if picture is None else picture
+
+
+@dataclass
+class Job:
+    """One model on one dataset.
+
+    Attributes:
+        data: the dataset.
+        rows: of the pictures that it is measured on.
+        label: of the model.
+        returns: what its numbers mean.
+        facts: what metrics.json says of it.
+        failed: why pictures could not be predicted, by sample id.
+        foreign: see `Protocol.checked`.
+    """
+
+    data: Dataset
+    rows: Sequence[Row]
+    label: str
+    returns: Returns
+    facts: Mapping[str, Any]
+    failed: dict[str, str] = field(default_factory=dict)
+    foreign: bool = False
+
+    def left(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows of which nothing has failed yet."""
+        return [row for row in rows if row["sample_id"] not in {**self.data.failed, **self.failed}]
+
+
+def predict(
+    estimator: Estimator, job: Job, rows: Sequence[Row], texts: Texts, options: Options
+) -> Iterator[tuple[Row, np.ndarray]]:
+    """Rows with the model's numbers, (h, w), a batch in memory at a time; what fails is noted in the job.
+
+    Args:
+        estimator: the model.
+        job: what it is run for.
+        rows: of the pictures.
+        texts: see `Texts`.
+        options: how.
+    """
+    size: Any = {"protocol": job.data.protocol.input_size, "model": None}.get(str(options.size), options.size)
+    loader: Any = DataLoader(
+        _Pictures(rows),  # type: ignore[arg-type]
+        options.batch_size,
+        num_workers=options.workers,
+        collate_fn=list,
+        worker_init_fn=end_with_parent,
+    )
+    for batch in loader:
+        job.data.failed.update({row["sample_id"]: found for row, found in batch if isinstance(found, str)})
+        good = [(row, found) for row, found in batch if not isinstance(found, str)]
+        try:
+            found = _batch(estimator, job.data, good, texts, size)
+        except MissingExtraError:
+            raise
+        except Exception:  # of one of them: one at a time
+            each = [partial(_batch, estimator, job.data, [one], texts, size) for one in good]
+            tried = [attempt(run, row["sample_id"], job.failed) for run, (row, _) in zip(each, good, strict=True)]
+            found = [pair for pairs in tried if pairs is not None for pair in pairs]
+        yield from found
+
+
+def _batch(
+    estimator: Estimator, data: Dataset, good: Sequence[tuple[Row, np.ndarray]], texts: Texts, size: Any
+) -> list[tuple[Row, np.ndarray]]:
+    if not good:
+        return []
+    images = [image for _, image in good]
+    sentences = [texts[sample_key(row)] for row, _ in good] if estimator.needs_text else []
+    given = [sentence for sentence, _ in sentences]
+    outputs = estimator.predict(images, given, size)
+    if data.protocol.flip_average:
+        mirrored = estimator.predict([image[:, ::-1].copy() for image in images], given, size)
+        outputs = [(a + b[:, ::-1]) / 2 for a, b in zip(outputs, mirrored, strict=True)]
+    if estimator.needs_text:
+        units = [estimator.unit_of(right) for _, right in sentences]
+        outputs = [convert(values, unit, data.unit) for values, unit in zip(outputs, units, strict=True)]
+    return [(row, values) for (row, _), values in zip(good, outputs, strict=True)]

@@ -1,0 +1,144 @@
+"""The sentences that models are evaluated with, right and wrong."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tr2m_plugin.benchmark.datasets import Dataset
+from tr2m_plugin.benchmark.results import wrong_texts
+from tr2m_plugin.datasets.parquet import read_table, sample_key
+from tr2m_plugin.datasets.pictures import find_sentence, read_sentence
+from tr2m_plugin.description import ColonTemplate
+from tr2m_plugin.description.rsa import TEXTS, read_sentences
+from tr2m_plugin.errors import InputError
+
+DESCRIPTIONS = ("right", "wrong_scene", "wrong_domain")
+"""The rows of the paper's Table 10: the picture's own sentence, another scene's of its domain, another domain's."""
+
+PICTURES = "pictures"
+"""What `tr2m describe` calls the dataset of any pictures."""
+
+Row = dict[str, Any]
+
+
+def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: str | None = None) -> dict[str, str]:
+    """A sentence for every picture by its key.
+
+    Args:
+        datasets: whose pictures.
+        tables: Parquet files of descriptions, that of `tr2m describe` among them, whose pictures are known by their
+            paths; or RSA's folder `text`; of several, the first that has a picture's. The protocol says of which source
+            the first sentence is taken. Default: none. Pictures of a folder of one's own that they lack have it in a
+            text file beside them (see `find_sentence`).
+        text: for pictures without one. Default: the colon templates for C3VD and SimCol3D, none for others.
+
+    Raises:
+        InputError: pictures have none; the message counts them and names the first.
+    """
+    wanted = {sample_key(row): (row, data) for data in datasets for row in data.rows}
+    texts: dict[str, str] = {}
+    for path in tables:
+        found = _rsa_texts(path, wanted) if path.is_dir() else _table_texts(path, wanted)
+        texts = {**found, **texts}
+    for key, (row, _) in wanted.items():
+        if key not in texts and not row["reader"] and find_sentence(Path(row["image"]), row["sample_id"]):
+            texts[key] = read_sentence(Path(row["image"]), row["sample_id"])
+        elif key not in texts and text:
+            texts[key] = text
+        elif key not in texts and row["dataset"] in ("c3vd", "simcol"):
+            texts[key] = ColonTemplate(row["dataset"]).describe([None], [row["sample_id"]])[0]["text"]
+    missing = [key for key in wanted if key not in texts]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(wanted)} pictures have no description, such as {missing[0]}: give tables or RSA's "
+            "folder with --descriptions, or one sentence with --text"
+        )
+    return texts
+
+
+def rsa_file(folder: Path, row: Mapping[str, Any]) -> Path:
+    """Where RSA's folder `text` has the sentences of a picture."""
+    base = folder / TEXTS if (folder / TEXTS).is_dir() else folder
+    return base / row["dataset"] / row["split"] / f"{row['sample_id']}.txt"
+
+
+def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+    found = {}
+    for key, (row, _) in wanted.items():
+        path = rsa_file(folder, row)
+        if path.is_file():
+            lines = read_sentences(path)
+            if not lines or not lines[0].strip():
+                raise InputError(f"{path} has no sentence in its first line")
+            found[key] = lines[0]
+    return found
+
+
+def _table_texts(path: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    lines = read_table(path, ("dataset", "sample_id", "source", "text"))
+    described = _described({line["sample_id"] for line in lines if line["dataset"] == PICTURES}, wanted)
+    for line in lines:
+        key = described.get(line["sample_id"], "") if line["dataset"] == PICTURES else sample_key(line)
+        if key not in wanted:
+            continue
+        source = wanted[key][1].protocol.description
+        if key not in found or (line["source"] == source != sources[key]):
+            found[key], sources[key] = line["text"], line["source"]
+    return found
+
+
+def _described(names: Collection[str], wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+    """The keys of pictures by the names that `tr2m describe` gave them: paths below its folders, without extension.
+
+    A folder is one that together with names makes paths of pictures, those that explain the most names first; where
+    pictures are no files, names are sample ids.
+    """
+    paths = {os.path.splitext(row["image"])[0]: key for key, (row, _) in wanted.items()}
+    parts = {path: path.split("/") for path in paths}
+    folders = Counter(
+        "/".join(split[:-count])
+        for path, split in parts.items()
+        for count in range(1, len(split))
+        if "/".join(split[-count:]) in names
+    )
+    found: dict[str, str] = {}
+    for folder, _ in folders.most_common():
+        for name in names:
+            if f"{folder}/{name}" in paths:
+                found.setdefault(name, paths[f"{folder}/{name}"])
+    samples = {row["sample_id"]: key for key, (row, _) in wanted.items()}
+    return {**{name: samples[name] for name in names if name in samples}, **found}
+
+
+def choose_texts(
+    datasets: Sequence[Dataset], texts: Mapping[str, str], seed: int = 0, wrong_text: str | None = None
+) -> dict[str, dict[str, str | None]]:
+    """For each of `DESCRIPTIONS`, the sentence of every picture by its key (paper, Table 10).
+
+    Args:
+        datasets: among whose pictures wrong sentences are drawn.
+        texts: the right ones.
+        seed: of the draw. Default: 0.
+        wrong_text: another domain's sentence, where the datasets have one domain. Default: none.
+
+    Returns:
+        None for a picture that has no wrong sentence.
+    """
+    rows = list({sample_key(row): row for data in datasets for row in data.rows}.values())
+    keys = [sample_key(row) for row in rows]
+    wrong = wrong_texts([{**row, "texts": [texts[key]]} for row, key in zip(rows, keys, strict=True)], seed)
+
+    def taken(numbers: Sequence[int | None], stand_in: str | None = None) -> dict[str, str | None]:
+        return {key: stand_in if n is None else texts[keys[n]] for key, n in zip(keys, numbers, strict=True)}
+
+    return {
+        "right": dict(texts),
+        "wrong_scene": taken(wrong["scene"]),
+        "wrong_domain": taken(wrong["domain"], wrong_text),
+    }

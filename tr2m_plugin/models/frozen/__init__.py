@@ -1,0 +1,1 @@
+"""Networks of transformers that are used and never trained."""

@@ -1,0 +1,100 @@
+"""Frozen relative depth networks, loaded through transformers: Depth Anything, DPT, MiDaS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tr2m_plugin.checks import are_numbers
+from tr2m_plugin.datasets.arrays import stretch_image
+from tr2m_plugin.device import precision
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.models.frozen.encoders import Frozen, load_pretrained
+from tr2m_plugin.registry import MODELS
+
+PRETRAINED = "LiheYoung/depth-anything-small-hf"
+
+
+@MODELS.register_module()
+class RelativeDepth(Frozen):
+    """A depth network of transformers with the preprocessing that was saved with it.
+
+    Its output is disparity-like for every network the paper names: LiheYoung/depth-anything-{small,base,large}-hf,
+    Intel/dpt-swinv2-large-384 (MiDaS 3.1) and Intel/dpt-hybrid-midas.
+
+    Args:
+        pretrained: a model for `AutoModelForDepthEstimation`. Default: LiheYoung/depth-anything-small-hf.
+        size: height and width of the output, as TR2M sees the pictures. Depth Anything, which takes any size, sees
+            the pictures stretched to it; the others see them at their own size, and the output is resized. None keeps
+            what the network gives. Default: None.
+        aligned: whether Depth Anything's pictures are brought to that size bilinear with aligned corners, as in the
+            authors' release, and not as its own preprocessing does. Default: False.
+        revision: of the hub repository. Default: its main branch.
+        dtype: precision of the weights. Default: float32.
+        device: where to load it. Default: cpu; it follows `.to()` too.
+
+    Raises:
+        InputError: the weights are not there, or the size is none.
+    """
+
+    def __init__(
+        self,
+        pretrained: str = PRETRAINED,
+        size: Sequence[int] | None = None,
+        aligned: bool = False,
+        revision: str | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+    ) -> None:
+        if size is not None and not (are_numbers(size, 2, whole=True) and min(size) > 0):
+            raise InputError(f"size must be height and width, not {size!r}")
+        network = load_pretrained("AutoModelForDepthEstimation", pretrained, dtype=precision(dtype), revision=revision)
+        super().__init__(network.to(device))
+        self.processor = load_pretrained("AutoImageProcessor", pretrained, revision=revision)
+        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.aligned = aligned
+
+    def preprocess(self, images: Sequence[np.ndarray], size: Sequence[int] | None = None) -> list[Tensor]:
+        """Pictures, (H, W, 3) uint8 RGB each, as batches of the network's input, (b, 3, h, w).
+
+        Pictures whose inputs differ in size, as when the network's preprocessing keeps their aspect ratio, come as
+        batches of one.
+        """
+        options: dict[str, Any] = {"input_data_format": "channels_last"}  # not guessed, which fails at height 3
+        if size is not None and self.network.config.model_type == "depth_anything":
+            options |= {"size": {"height": size[0], "width": size[1]}, "keep_aspect_ratio": False}
+            if self.aligned:
+                images = [stretch_image(image, (size[0], size[1]), aligned=True) for image in images]
+                options = {**options, "do_resize": False, "do_pad": False}
+        pixels = [self.processor(images=[i], return_tensors="pt", **options)["pixel_values"] for i in images]
+        if len({p.shape for p in pixels}) == 1:
+            pixels = [torch.cat(pixels)]
+        return [p.to(self.network.device, self.network.dtype) for p in pixels]
+
+    @torch.no_grad()
+    def forward(self, images: Sequence[np.ndarray], size: Sequence[int] | None = None) -> Tensor:
+        """The raw, disparity-like output for pictures of any size, (B, 1, h, w) float32.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each.
+            size: takes the place of the network's `size` this time.
+
+        Raises:
+            InputError: without a `size`, the outputs differ in size.
+        """
+        size, maps = size or self.size, []
+        for pixels in self.preprocess(images, size):
+            depth = self.network(pixels).predicted_depth[:, None].float()
+            wanted = tuple(size or pixels.shape[-2:])
+            if tuple(depth.shape[-2:]) != wanted:
+                depth = F.interpolate(depth, wanted, mode="bilinear", align_corners=True)
+            maps.append(depth)
+        sizes = {tuple(depth.shape[-2:]) for depth in maps}
+        if len(sizes) > 1:
+            raise InputError(f"relative depth maps of the sizes {sorted(sizes)} make no batch: set `size`")
+        return torch.cat(maps)

@@ -1,6 +1,0 @@
-"""NeWCRFs, for comparison and as a model that scale-oriented contrast is added to."""
-
-from tr2m_plugin.models.newcrfs.network import NeWCRFs
-from tr2m_plugin.models.newcrfs.weights import load_newcrfs_weights
-
-__all__ = ["NeWCRFs", "load_newcrfs_weights"]
