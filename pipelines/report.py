@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,9 +14,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipelines.evaluate import EXAMPLES, METHODS
+from pipelines.evaluate import EXAMPLES
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.benchmark.paper_tables import TABLES, Table, build_table
+from tr2m_plugin.benchmark.results import read_metrics
 from tr2m_plugin.datasets.arrays import read_array, read_image
 from tr2m_plugin.datasets.parquet import INDEX, read_table
 from tr2m_plugin.errors import require
@@ -37,16 +37,6 @@ HEADINGS = {
     "rmse_log": "RMSElog ↓",
     "log10": "log10 ↓",
     "silog": "SIlog ↓",
-}
-LABELS = {
-    "tr2m": "TR2M",
-    "before": "TR2M before fine-tuning",
-    "tr2m_wrong_scene_text": "TR2M, another scene's description",
-    "tr2m_wrong_domain_text": "TR2M, another domain's description",
-    "median": "median, per image",
-    "linear_fit": "linear fit, per image",
-    "global_fit": "global fit, all training data",
-    "domain_fit": "global fit, per dataset",
 }
 TILES = ("picture", "relative depth", "scale map A", "shift map B", "prediction", "truth", "error")
 RANKS = ("only", "best", "median", "worst")
@@ -104,23 +94,17 @@ def curves_figure(series: dict[str, list[tuple[int, float]]]) -> Figure:
 
 def draw_bars(path: Path, metrics: dict[str, Any], datasets: Sequence[str]) -> str:
     """δ1 of every method on every dataset."""
-    methods = [m for m in METHODS if m in metrics]
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    width = 0.8 / len(methods)
-    for i, method in enumerate(methods):
-        heights = [metrics[method].get(name, {}).get("d1") or np.nan for name in datasets]
-        style = {"alpha": 0.5, "hatch": "//"} if METHODS[method] else {}
-        axes.bar(
-            np.arange(len(datasets)) + (i - len(methods) / 2 + 0.5) * width,
-            heights,
-            width,
-            label=LABELS[method],
-            **style,
-        )
+    width = 0.8 / len(metrics)
+    for i, (method, entry) in enumerate(metrics.items()):
+        heights = [entry["datasets"].get(name, {}).get("d1") or np.nan for name in datasets]
+        style = {"alpha": 0.5, "hatch": "//"} if entry["uses_ground_truth"] else {}
+        places = np.arange(len(datasets)) + (i - len(metrics) / 2 + 0.5) * width
+        axes.bar(places, heights, width, label=method, **style)
     axes.set(ylabel="δ1", ylim=(0, 1), title="δ1 on the test split (hatched: uses ground truth)")
     axes.set_xticks(range(len(datasets)), datasets)
-    axes.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     axes.grid(alpha=0.3, axis="y")
     return _save(path, figure)
 
@@ -180,30 +164,21 @@ def _cell(value: float | None) -> str:
 
 def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
     """The table of one dataset, its best value without ground truth marked."""
-    present = [m for m in METHODS if dataset in metrics.get(m, {})]
-    fair = [m for m in present if not METHODS[m]]
+    present = {method: entry for method, entry in metrics.items() if dataset in entry["datasets"]}
+    fair = [entry["datasets"][dataset] for entry in present.values() if not entry["uses_ground_truth"]]
     best = {
         name: (max if name in HIGHER_IS_BETTER else min)(
-            (v for m in fair if (v := metrics[m][dataset][name]) is not None), default=None
+            (found[name] for found in fair if found[name] is not None), default=None
         )
         for name in SHOWN
     }
-    return [
-        {
-            "label": LABELS[method]
-            + (" (here of these pictures)" if metrics[method].get("fitted_on") == "test" else ""),
-            "kind": metrics[method][dataset].get("kind", metrics[method]["kind"]),
-            "uses_truth": METHODS[method],
-            "cells": [
-                {
-                    "text": _cell(metrics[method][dataset][name]),
-                    "best": method in fair and metrics[method][dataset][name] == best[name],
-                }
-                for name in SHOWN
-            ],
-        }
-        for method in present
-    ]
+    rows = []
+    for method, entry in present.items():
+        found, grey = entry["datasets"][dataset], entry["uses_ground_truth"]
+        cells = [{"text": _cell(found[name]), "best": not grey and found[name] == best[name]} for name in SHOWN]
+        label = method + (" (here of these pictures)" if entry.get("fitted_on") == "test" else "")
+        rows.append({"label": label, "kind": found.get("kind", entry["kind"]), "uses_truth": grey, "cells": cells})
+    return rows
 
 
 def middle_panel(panels: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -219,7 +194,8 @@ def has_measured(table: Table) -> bool:
 def stage(run: Stage) -> None:
     """Draws the pictures and fills the page."""
     jinja2 = require("jinja2", "to write the report", "pipeline")
-    metrics = json.loads(Path("metrics.json").read_text())
+    metrics = read_metrics(Path("metrics.json"))
+    main = next(iter(metrics.values()))
     folder, images = Path("report"), Path("report") / "images"
     shutil.rmtree(folder, ignore_errors=True)
     images.mkdir(parents=True)
@@ -227,7 +203,7 @@ def stage(run: Stage) -> None:
     rows = read_table(run.root / "index.parquet", INDEX)
     untrained = load_spec(run.root / "model").about.get("weights")  # that were taken as they are
     trained = set() if untrained else {row["dataset"] for row in rows if row["split"] == "train"}
-    datasets = [name for name, found in metrics["tr2m"].items() if isinstance(found, dict) and "images" in found]
+    datasets = list(main["datasets"])
     examples = {
         (e["dataset"], e["rank"]): e for e in read_table(run.root / "evaluation" / "examples.parquet", EXAMPLES)
     }
@@ -247,7 +223,7 @@ def stage(run: Stage) -> None:
             {
                 "name": name,
                 "trained": name in trained,
-                "facts": metrics["tr2m"][name],
+                "facts": main["datasets"][name],
                 "rows": table_rows(metrics, name),
                 "panels": panels,
             }
@@ -265,7 +241,7 @@ def stage(run: Stage) -> None:
     page = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")
     text = page.render(
         title=run.params.get("title", "TR2M"),
-        kind=metrics["tr2m"]["kind"],
+        kind=main["kind"],
         note=run.params.get("note", ""),
         headings=[HEADINGS[name] for name in SHOWN],
         sections=sections,

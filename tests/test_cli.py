@@ -220,7 +220,7 @@ def measured(tmp_path):
 def test_predictions_of_pictures_that_were_not_turned_upright_fail(measured, tmp_path, capsys):
     assert main([*measured, "--no-pictures"]) == 2
     assert "own/b: the prediction is 6 × 8 and the truth 8 × 6: was the picture not turned" in capsys.readouterr().err
-    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["predictions"]["own"]
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["predictions"]["datasets"]["own"]
     assert (found["images"], found["failed"], found["abs_rel"], found["d1"]) == (1, 1, 0, 1)
 
 

@@ -101,6 +101,6 @@ def test_evaluation_measures_the_same(tmp_path, picture):
         model = ["--model", "tr2m_mini", "mini_depth_anything", "--alignment", "median"]
         assert main(["evaluate", *model, *common, "--device", device, "--workers", "0"]) == 0
         metrics = json.loads((tmp_path / device / "metrics.json").read_text())
-        numbers[device] = [entry["mine"]["abs_rel"] for entry in metrics.values()]
+        numbers[device] = [entry["datasets"]["mine"]["abs_rel"] for entry in metrics.values()]
     assert len(numbers["cpu"]) == 3
     assert numbers[GPU] == pytest.approx(numbers["cpu"], rel=5e-3)

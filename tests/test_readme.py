@@ -13,13 +13,13 @@ from dvc.utils.hydra import apply_overrides
 from tr2m_plugin.tools.train import load_config
 
 ROWS = {
-    "**TR2M**": "tr2m",
-    "TR2M, another scene's description": "tr2m_wrong_scene_text",
-    "TR2M, another domain's description": "tr2m_wrong_domain_text",
-    "median per image †": "median",
-    "linear fit per image †": "linear_fit",
-    "global fit †": "global_fit",
-    "fit per dataset †": "domain_fit",
+    "**TR2M**": "TR2M",
+    "TR2M, another scene's description": "TR2M, another scene's description",
+    "TR2M, another domain's description": "TR2M, another domain's description",
+    "median per image †": "mini_depth_anything median",
+    "linear fit per image †": "mini_depth_anything linear fit",
+    "global fit †": "mini_depth_anything global (all datasets)",
+    "fit per dataset †": "mini_depth_anything global",
 }
 
 
@@ -32,17 +32,18 @@ def test_the_results_are_those_of_the_packaged_model(repository):
     metrics = json.loads((repository / "tr2m_plugin" / "weights" / "tr2m_mini" / "metrics.json").read_text())
     start = next(i for i, line in enumerate(lines) if line.startswith("| δ1 |"))
     datasets = [name.strip("\\*").replace(" ", "_") for name in cells(lines[start])[1:]]
-    assert {name for name, found in metrics["tr2m"].items() if isinstance(found, dict) and "images" in found} == set(
-        datasets
-    )
+    assert set(metrics["TR2M"]["datasets"]) == set(datasets)
     for line, (label, method) in zip(lines[start + 2 :], ROWS.items()):  # noqa: B905 (text follows the table)
         shown = cells(line)
         assert shown[0] == label
         for dataset, value in zip(datasets, shown[1:], strict=True):
             if value:
-                assert float(value) == pytest.approx(metrics[method][dataset]["d1"], abs=0.0051), (method, dataset)
+                assert float(value) == pytest.approx(metrics[method]["datasets"][dataset]["d1"], abs=0.0051), (
+                    method,
+                    dataset,
+                )
             else:
-                assert dataset not in metrics[method]
+                assert dataset not in metrics[method]["datasets"]
 
 
 def test_the_quickstart_is_two_commands_that_exist(repository):

@@ -16,7 +16,7 @@ import yaml
 from tr2m_plugin.benchmark.datasets import index_dataset
 from tr2m_plugin.benchmark.estimators import open_estimator
 from tr2m_plugin.benchmark.predictions import StoredPredictions
-from tr2m_plugin.benchmark.results import PER_IMAGE, merge
+from tr2m_plugin.benchmark.results import PER_IMAGE
 from tr2m_plugin.cli import main
 from tr2m_plugin.cli.options import factor as factor_of
 from tr2m_plugin.datasets.parquet import DESCRIPTIONS, ERRORS, read_table, write_table
@@ -80,11 +80,14 @@ def test_a_relative_model_with_every_alignment(mine, tmp_path, capsys):
             if number != 3
         ]
         for name in ("abs_rel", "d1", "silog"):
-            assert entry["mine"][name] == pytest.approx(np.mean([one[name] for one in found]), rel=1e-3), (kind, name)
-        assert (entry["mine"]["images"], entry["mine"]["empty"]) == (5, 1)
+            assert entry["datasets"]["mine"][name] == pytest.approx(np.mean([one[name] for one in found]), rel=1e-3), (
+                kind,
+                name,
+            )
+        assert (entry["datasets"]["mine"]["images"], entry["datasets"]["mine"]["empty"]) == (5, 1)
         assert entry["uses_ground_truth"]
         assert entry["weights"] == estimator.facts.weights
-        assert entry["mine"]["protocol_hash"] == protocol.hash
+        assert entry["datasets"]["mine"]["protocol_hash"] == protocol.hash
     assert "5 images, 1 without valid depth" in capsys.readouterr().out
     per_image = read_table(out / "per_image.parquet", PER_IMAGE)
     assert len(per_image) == 25
@@ -120,7 +123,7 @@ def test_predictions_of_another_program(mine, tmp_path, capsys):
     arguments = ["--predictions", folder, "--roots", mine / "roots.yaml", "--out", tmp_path / "out"]
     assert run(*arguments, "--returns", "depth", "--unit", "mm", "--no-pictures") == 0
     entry = metrics_of(tmp_path / "out")["AdaBins"]
-    assert entry["mine"]["abs_rel"] == pytest.approx(0.1, abs=1e-3)
+    assert entry["datasets"]["mine"]["abs_rel"] == pytest.approx(0.1, abs=1e-3)
     assert not entry["uses_ground_truth"]
     assert run(*arguments, "--returns", "depth", "--unit", "none") == 2
     assert "affine-invariant numbers: choose how to align them" in capsys.readouterr().err
@@ -130,7 +133,7 @@ def test_predictions_of_another_program(mine, tmp_path, capsys):
     np.save(folder / "4.npy", np.zeros(7))
     assert run(*arguments, "--returns", "depth", "--unit", "mm", "--no-pictures") == 2
     assert "4.npy has the shape (7,)" in capsys.readouterr().err
-    found = metrics_of(tmp_path / "out")["AdaBins"]["mine"]
+    found = metrics_of(tmp_path / "out")["AdaBins"]["datasets"]["mine"]
     assert (found["images"], found["failed"]) == (4, 1), "a failure is counted, and the others are measured"
     assert read_table(tmp_path / "out" / "errors.parquet", ERRORS)[0]["sample_id"] == "4"
 
@@ -145,8 +148,12 @@ def test_predictions_that_are_not_finite_are_failures(mine, tmp_path):
     arguments = ["--predictions", folder, "--roots", mine / "roots.yaml", "--no-pictures", "--out", tmp_path / "out"]
     assert run(*arguments, "--returns", "depth", "--unit", "mm", "--alignment", "global_depth") == 2
     for entry in metrics_of(tmp_path / "out").values():
-        assert (entry["mine"]["images"], entry["mine"]["failed"], entry["mine"]["empty"]) == (3, 2, 1)
-        assert entry["mine"]["abs_rel"] == pytest.approx(0.0 if entry["alignment"] else 0.1, abs=1e-3)
+        assert (
+            entry["datasets"]["mine"]["images"],
+            entry["datasets"]["mine"]["failed"],
+            entry["datasets"]["mine"]["empty"],
+        ) == (3, 2, 1)
+        assert entry["datasets"]["mine"]["abs_rel"] == pytest.approx(0.0 if entry["alignment"] else 0.1, abs=1e-3)
     reasons = {row["sample_id"]: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", ERRORS)}
     assert reasons["0"] == "none of the 4800 predicted numbers that count is finite"
     assert reasons["1"].startswith("6 of the 4800 predicted numbers that count are not finite")
@@ -161,7 +168,7 @@ def test_truth_that_cannot_be_read_first_of_all_and_a_wrong_scale(mine, tmp_path
     write_files(tmp_path / "other", mine, 1.1)
     arguments = ["--predictions", tmp_path / "other", "--roots", roots, "--returns", "depth", "--unit", "mm"]
     assert run(*arguments, "--no-pictures", "--out", tmp_path / "out") == 2
-    found = metrics_of(tmp_path / "out")["other"]["mine"]
+    found = metrics_of(tmp_path / "out")["other"]["datasets"]["mine"]
     assert (found["images"], found["failed"], found["abs_rel"]) == (4, 1, pytest.approx(0.1, abs=1e-3))
     assert "0_depth.png is not a depth map" in capsys.readouterr().err
     roots.write_text(yaml.safe_dump({"mine": {**MINE, "root": str(folder), "depth_scale": 1}}))
@@ -197,9 +204,9 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
     metrics = metrics_of(out)
     right, scene, _ = metrics.values()
     assert [m["about"]["description"] for m in metrics.values()] == ["right", "wrong_scene", "wrong_domain"]
-    assert len({m["nyu"]["abs_rel"] for m in metrics.values()}) == 3
-    assert right["nyu"]["protocol"] == "release"
-    assert right["nyu"]["protocol_hash"] == load_protocol("release", "nyu").hash
+    assert len({m["datasets"]["nyu"]["abs_rel"] for m in metrics.values()}) == 3
+    assert right["datasets"]["nyu"]["protocol"] == "release"
+    assert right["datasets"]["nyu"]["protocol_hash"] == load_protocol("release", "nyu").hash
     for number in ("1", "10"):
         assert "TR2M (tr2m_mini)" in (out / f"table_{number}.md").read_text()
     assert "wrong" not in (out / "table_1.md").read_text()
@@ -209,7 +216,10 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
     write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
     arguments = arguments[: arguments.index("--description")]
     assert run(*arguments, "--out", tmp_path / "swapped", "--no-pictures") == 0
-    assert metrics_of(tmp_path / "swapped")["TR2M (tr2m_mini)"]["nyu"]["abs_rel"] == scene["nyu"]["abs_rel"]
+    assert (
+        metrics_of(tmp_path / "swapped")["TR2M (tr2m_mini)"]["datasets"]["nyu"]["abs_rel"]
+        == scene["datasets"]["nyu"]["abs_rel"]
+    )
 
 
 def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, capsys):
@@ -223,8 +233,10 @@ def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, 
         run(*arguments, "--description", "wrong_scene", "right", "--save-predictions", "--out", tmp_path / "out") == 0
     )
     wrong, right = metrics_of(tmp_path / "out").values()
-    assert (wrong["nyu"]["images"], wrong["kitti"]["images"]) == (0, 2), "the rooms have one sentence between them"
-    assert (right["nyu"]["images"], right["kitti"]["images"]) == (2, 2)
+    assert (wrong["datasets"]["nyu"]["images"], wrong["datasets"]["kitti"]["images"]) == (0, 2), (
+        "the rooms have one sentence between them"
+    )
+    assert (right["datasets"]["nyu"]["images"], right["datasets"]["kitti"]["images"]) == (2, 2)
     assert (tmp_path / "out" / "errors_nyu.png").is_file()
     nyu = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--size", 56, 70, "--text", "a room"]
     assert run(*nyu, "--description", "wrong_domain", "--out", tmp_path) == 2
@@ -236,7 +248,7 @@ def test_flip_averaging_is_the_mean_with_the_mirror_image(published, tmp_path):
     base += ["--datasets", f"ibims={published / 'ibims'}", "--save-predictions"]
     assert run(*base, "--out", tmp_path / "plain") == 0
     assert run(*base, "--out", tmp_path / "flip", "--set", "flip_average=true") == 0
-    plain, flip = (next(iter(metrics_of(tmp_path / name).values()))["ibims"] for name in ("plain", "flip"))
+    plain, flip = (next(iter(metrics_of(tmp_path / name).values()))["datasets"]["ibims"] for name in ("plain", "flip"))
     assert (plain["protocol"], flip["protocol"]) == ("release", "release*")
     assert plain["protocol_hash"] != flip["protocol_hash"]
     (row,) = index_dataset({"type": "ibims", "root": str(published / "ibims")})
@@ -258,7 +270,7 @@ def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, c
     (tmp_path / "roots.yaml").write_text(yaml.safe_dump([{**MINE, "root": str(broken), "name": "mine"}]))
     arguments = ["--model", "mini_depth_anything", "--alignment", "linear", "--roots", tmp_path / "roots.yaml"]
     assert run(*arguments, "--size", 56, 70, "--out", tmp_path / "out") == 2
-    found = next(iter(metrics_of(tmp_path / "out").values()))["mine"]
+    found = next(iter(metrics_of(tmp_path / "out").values()))["datasets"]["mine"]
     assert (found["images"], found["failed"]) == (2, 1)
     assert "mine/1: " in capsys.readouterr().err
 
@@ -303,17 +315,6 @@ def test_missing_descriptions_and_unknown_options(published, tmp_path, capsys):
     assert "there is no protocol 'mars' for 'nyu'" in capsys.readouterr().err
 
 
-def test_runs_come_together_in_one_table():
-    facts = {"kind": "reproduced", "model": "m", "weights": "a"}
-    by_other = {"A": {**facts, "nyu": {"images": 1, "protocol_hash": "x"}}}
-    same = {"A": {**facts, "nyu": {"images": 1, "protocol_hash": "y"}}}
-    assert list(merge([by_other, same])) == ["A", "A (2)"], "another protocol's numbers are not overwritten"
-    one, two = {"A": {**facts, "nyu": {"images": 1}}}, {"A": {**facts, "kitti": {"images": 2}}}
-    assert merge([one, two]) == {"A": {**facts, "nyu": {"images": 1}, "kitti": {"images": 2}}}
-    other = {"A": {**facts, "weights": "b", "nyu": {"images": 3}}}
-    assert list(merge([one, other])) == ["A", "A (2)"]
-
-
 def write_files(folder, mine, factor, broken=()):
     folder.mkdir(parents=True)
     for number in range(5):
@@ -328,12 +329,14 @@ def test_programs_of_one_name_are_kept_apart_and_a_failure_is_its_own(mine, tmp_
     arguments = ["--predictions", *folders, "--returns", "depth", "--unit", "mm", "--roots", mine / "roots.yaml"]
     assert run(*arguments, "--out", tmp_path / "out") == 2
     found = metrics_of(tmp_path / "out")
-    assert {name: round(entry["mine"]["abs_rel"], 1) for name, entry in found.items()} == {
+    assert {name: round(entry["datasets"]["mine"]["abs_rel"], 1) for name, entry in found.items()} == {
         "run": 0.1,
         "run (2)": 0.3,
         "run (3)": 0.5,
     }
-    assert [(entry["mine"]["images"], entry["mine"].get("failed")) for entry in found.values()] == [
+    assert [
+        (entry["datasets"]["mine"]["images"], entry["datasets"]["mine"].get("failed")) for entry in found.values()
+    ] == [
         (5, None),
         (4, 1),
         (5, None),
@@ -377,7 +380,8 @@ def test_saved_predictions_are_of_their_sentence_and_picture(published, tmp_path
         assert run(*base, "--text", text, "--out", tmp_path / "fresh" / text) == 0
         assert run(*base, "--text", text, "--save-predictions", "--out", tmp_path / "kept") == 0
         one, other = (
-            metrics_of(path)["TR2M (tr2m_mini)"]["nyu"] for path in (tmp_path / "fresh" / text, tmp_path / "kept")
+            metrics_of(path)["TR2M (tr2m_mini)"]["datasets"]["nyu"]
+            for path in (tmp_path / "fresh" / text, tmp_path / "kept")
         )
         assert one == other
 
@@ -393,13 +397,13 @@ def test_hashes_cover_how_files_are_read(tmp_path, capsys):
     arguments += ["--roots", tmp_path / "roots.yaml"]
     assert run(*arguments, "--out", tmp_path / "out") == 0
     ((_, entry),) = metrics_of(tmp_path / "out").items()
-    plain, metres = entry["plain"], entry["metres"]
+    plain, metres = entry["datasets"]["plain"], entry["datasets"]["metres"]
     assert plain["abs_rel"] != metres["abs_rel"]
     assert (plain["protocol"], metres["protocol"]) == ("release", "release*")
     assert plain["protocol_hash"] == load_protocol("release", "sun_rgbd").hash != metres["protocol_hash"]
     assert run(*arguments, "--set", "reader.encoding=rotated", "--out", tmp_path / "set") == 0
     ((_, entry),) = metrics_of(tmp_path / "set").items()
-    assert entry["plain"] == entry["metres"] == metres, "what --set says comes last"
+    assert entry["datasets"]["plain"] == entry["datasets"]["metres"] == metres, "what --set says comes last"
 
 
 def test_shards_of_other_inputs_are_refused(published, tmp_path, capsys):
@@ -430,7 +434,7 @@ def test_metres_become_millimetres_where_the_dataset_has_them(mine, tmp_path, ca
         ("raw", tmp_path / "mm.yaml", ["--returns", "depth", "--unit", "dataset"]),
     ):
         assert run(*base, "--roots", roots, *more, "--out", tmp_path / name) == 0
-        found[name] = metrics_of(tmp_path / name)["TR2M (tr2m_mini)"]["mine"]
+        found[name] = metrics_of(tmp_path / name)["TR2M (tr2m_mini)"]["datasets"]["mine"]
     assert found["mm"]["abs_rel"] == pytest.approx(found["m"]["abs_rel"], rel=1e-3)
     assert found["raw"]["abs_rel"] > found["mm"]["abs_rel"]
     again = [*base, "--roots", tmp_path / "mm.yaml", "--save-predictions", "--out", tmp_path / "kept"]
@@ -446,7 +450,11 @@ def test_kinds_are_reproduced_only_for_whole_published_data(published, mine, tmp
     arguments += ["--no-pictures", "--device", "cpu", "--workers", "0", "--datasets", f"nyu={published / 'nyu'}"]
     assert main([*arguments, "--out", str(tmp_path / "part")]) == 0
     ((_, entry),) = metrics_of(tmp_path / "part").items()
-    assert (entry["kind"], entry["nyu"]["kind"], entry["nyu"]["published"]) == ("fixture", "fixture", 654)
+    assert (entry["kind"], entry["datasets"]["nyu"]["kind"], entry["datasets"]["nyu"]["published"]) == (
+        "fixture",
+        "fixture",
+        654,
+    )
     assert "2 of 654 images" in (tmp_path / "part" / "table_1.md").read_text()
     monkeypatch.setattr(NYUv2, "counts", {"train": 24231, "test": 2})
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
@@ -457,7 +465,9 @@ def test_kinds_are_reproduced_only_for_whole_published_data(published, mine, tmp
     (own / "nyu.yaml").write_text("{depth_range: [0.001, 3], name: release}")
     assert main([*arguments, "--protocol", str(own), "--out", str(tmp_path / "own")]) == 0
     ((_, entry),) = metrics_of(tmp_path / "own").items()
-    assert (entry["kind"], entry["nyu"]["protocol"]) == ("fixture", "release*"), "only the package's is published"
+    assert (entry["kind"], entry["datasets"]["nyu"]["protocol"]) == ("fixture", "release*"), (
+        "only the package's is published"
+    )
     assert main([*arguments, "--set", "crop=garg", "--out", str(tmp_path / "other")]) == 0
     ((_, entry),) = metrics_of(tmp_path / "other").items()
     assert entry["kind"] == "fixture"
@@ -498,7 +508,7 @@ def test_a_picture_that_the_model_cannot_take_is_one_failure(mine, tmp_path, mon
     arguments = ["--model", "mini_depth_anything", "--alignment", "linear", "--size", 56, 70, "--no-pictures"]
     assert run(*arguments, "--roots", mine / "roots.yaml", "--out", tmp_path) == 2
     ((_, entry),) = metrics_of(tmp_path).items()
-    assert (entry["mine"]["images"], entry["mine"]["failed"]) == (4, 1)
+    assert (entry["datasets"]["mine"]["images"], entry["datasets"]["mine"]["failed"]) == (4, 1)
 
 
 def test_parts_from_another_machine_fit(mine, tmp_path, capsys):
@@ -526,7 +536,7 @@ def test_predictions_of_several_datasets_lie_in_folders_of_their_names(mine, tmp
     for name in ("one_room", "other"):
         write_files(tmp_path / "sorted" / name, mine, 1.1)
     assert run("--predictions", tmp_path / "sorted", *arguments) == 0
-    assert set(metrics_of(tmp_path / "out")["sorted"]) > {"one room", "other"}
+    assert set(metrics_of(tmp_path / "out")["sorted"]["datasets"]) == {"one room", "other"}
     assert (tmp_path / "out" / "dataset_one_room.md").is_file()
 
 
@@ -539,5 +549,5 @@ def test_a_picture_that_cannot_be_drawn_costs_no_numbers(mine, tmp_path):
         path = broken / f"{number}_rgb.png"
         path.write_bytes(path.read_bytes()[:2000])
     assert run(*arguments, "--roots", tmp_path / "roots.yaml", "--out", tmp_path / "out") == 2
-    assert metrics_of(tmp_path / "out")["A"]["mine"]["images"] == 5
+    assert metrics_of(tmp_path / "out")["A"]["datasets"]["mine"]["images"] == 5
     assert (tmp_path / "out" / "errors_mine.png").is_file()

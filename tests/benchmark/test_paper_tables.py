@@ -24,7 +24,7 @@ def values(text, names):
 def entry(label="TR2M (tr2m_mini)", kind="fixture", truth=False, about=None, **results):
     """An entry of metrics.json with results by dataset."""
     facts = {"kind": kind, "uses_ground_truth": truth, "label": label, "about": about or {}}
-    return facts | {name: {**FACTS, **result} for name, result in results.items()}
+    return facts | {"datasets": {name: {**FACTS, **result} for name, result in results.items()}}
 
 
 def paper_row(number, at=-1):
@@ -199,7 +199,7 @@ def test_notes():
     assert "- b: nyu 654 images (3 without valid depth), protocol release ab12." in text
     kinds = next(note for note in table.notes if note.startswith("Kind"))
     assert all(f"{kind} = " in kinds for kind in ("paper", "reproduced", "fixture"))
-    bare = {"kind": "fixture", "nyu": {"images": 2}}
+    bare = {"kind": "fixture", "datasets": {"nyu": {"images": 2}}}
     assert build_table("1", {"tr2m": bare}).notes[-1] == "tr2m: nyu 2 images."
 
 
@@ -294,12 +294,14 @@ def test_what_does_not_exist(number, broken, message):
 @pytest.mark.parametrize("end", ["\n", "\r", "\x0b", "\u2028", "\x85"])
 def test_names_with_line_breaks_stay_in_their_line(end):
     name = f"rooms{end}\\input{{/etc/passwd}} | x"
-    entry = {"kind": "fixture", "alignment": f"a{end}\\input b", name: {**FACTS, "abs_rel": 0.1}}
+    entry = {"kind": "fixture", "alignment": f"a{end}\\input b", "datasets": {name: {**FACTS, "abs_rel": 0.1}}}
     table = dataset_table(name, {f"m{end}\\input c": entry})
     tex, markdown = to_latex(table), to_markdown(table)
     assert not any(line.lstrip().startswith("\\input") for line in tex.split("\n"))
     assert tex.split("\n")[1] == "% rooms \\input{/etc/passwd} | x"
     assert "\\input" not in tex.split("\n", 2)[2].replace("\\textbackslash{}input", "")
     assert len(markdown.split("\n")) == len(
-        to_markdown(dataset_table("rooms", {"m": {**entry, "rooms": entry[name]}})).split("\n")
+        to_markdown(dataset_table("rooms", {"m": {**entry, "datasets": {"rooms": entry["datasets"][name]}}})).split(
+            "\n"
+        )
     )

@@ -6,14 +6,16 @@ import pytest
 
 from tr2m_plugin.benchmark.results import (
     file_name,
-    measure,
+    image_row,
+    merge,
     pick_examples,
+    read_metrics,
     summarize,
     write_csv,
     write_summary,
-    wrong_texts,
 )
-from tr2m_plugin.evaluation import METRICS, Protocol, depth_metrics
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.evaluation import METRICS, Protocol, depth_metrics, measure
 
 PROTOCOL = Protocol((0.5, 10.0))
 
@@ -22,7 +24,7 @@ def rows():
     rng = np.random.default_rng(0)
     truth = rng.uniform(1, 7, (4, 5)).astype(np.float32)
     return [
-        measure("m", {"dataset": "d", "sample_id": str(i)}, truth * factor, truth if known else 0 * truth, PROTOCOL)
+        image_row("m", "d", str(i), measure(truth * factor, truth if known else 0 * truth, PROTOCOL))
         for i, (factor, known) in enumerate([(1.1, True), (1.2, True), (1.0, False), (1.4, True)])
     ], truth
 
@@ -36,10 +38,10 @@ def test_a_row_is_an_images_metrics_and_how_many_pixels_counted():
 def test_images_without_valid_depth_are_counted():
     found, _ = rows()
     report = summarize(found, {"m": {"kind": "fixture"}}, {"d": {"unit": "m", "protocol": "range"}})
-    entry = report["m"]["d"]
+    entry = report["m"]["datasets"]["d"]
     assert (entry["images"], entry["empty"], entry["unit"], entry["protocol"]) == (4, 1, "m", "range")
     assert entry["abs_rel"] == pytest.approx(np.mean([0.1, 0.2, 0.4]), abs=1e-5)
-    nothing = summarize(found[2:3], {"m": {}}, {"d": {}})["m"]["d"]
+    nothing = summarize(found[2:3], {"m": {}}, {"d": {}})["m"]["datasets"]["d"]
     assert nothing["abs_rel"] is None
     assert json.loads(json.dumps(nothing))["empty"] == 1
 
@@ -59,16 +61,26 @@ def test_examples_are_distinct(count, ranks):
     assert len({row["sample_id"] for row in picked.values()}) == count
 
 
-def test_wrong_descriptions_are_another_scenes_or_another_domains():
-    made = [{"domain": d, "texts": [t]} for d, t in [("in", "a"), ("in", "b"), ("out", "c"), ("in", "a")]]
-    chosen = wrong_texts(made, 0)
-    assert chosen["domain"][0] == 2
-    assert chosen["domain"][2] in (0, 1, 3)
-    assert chosen["scene"] == [1, chosen["scene"][1], None, 1]
-    assert chosen["scene"][1] in (0, 3)
-    assert chosen == wrong_texts(made, 0)
-    many = [{"domain": "in", "texts": [str(i)]} for i in range(20)]
-    assert wrong_texts(many, 0) != wrong_texts(many, 1)
+def test_runs_come_together():
+    facts = {"kind": "reproduced", "model": "m", "weights": "a"}
+
+    def run(**datasets):
+        return {"A": {**facts, "datasets": datasets}}
+
+    by_other, same = (run(nyu={"images": 1, "protocol_hash": digits}) for digits in "xy")
+    assert list(merge([by_other, same])) == ["A", "A (2)"], "another protocol's numbers are not overwritten"
+    assert merge([run(nyu={"images": 1}), run(kitti={"images": 2})]) == run(nyu={"images": 1}, kitti={"images": 2})
+    other = {"A": {**run(nyu={"images": 3})["A"], "weights": "b"}}
+    assert list(merge([run(nyu={"images": 1}), other])) == ["A", "A (2)"]
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"m": {"kind": "fixture"}}', '{"m": {"kind": "fixture", "datasets": []}}']
+)
+def test_other_json_is_no_metrics(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(InputError, match=r"metrics\.json is not a metrics\.json: "):
+        read_metrics(tmp_path / "metrics.json")
 
 
 def test_csv_files_for_people_and_plots(tmp_path):

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from pipelines import evaluate, report
-from pipelines.evaluate import METHODS, _measured, _report_failures, choose_texts
+from pipelines.estimators import PrecomputedRelativeDepth
+from pipelines.evaluate import ALIGNMENTS, read_split, report_failures
 from pipelines.params import Stage
-from pipelines.samples import Samples
+from tr2m_plugin.benchmark.datasets import datasets_of
+from tr2m_plugin.benchmark.evaluation import Evaluation
 from tr2m_plugin.benchmark.results import PER_IMAGE
+from tr2m_plugin.benchmark.run import Options
 from tr2m_plugin.datasets.parquet import ERRORS, INDEX, read_table, sample_key, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import METRICS
@@ -18,6 +21,9 @@ from tr2m_plugin.weights import resolve_pretrained
 
 BAD = [("rooms", "train"), ("rooms", "test")]
 """Of whose pictures the first gets depth that cannot be read."""
+OURS = ("TR2M", "TR2M, another scene's description", "TR2M, another domain's description")
+NAMES = ("median", "linear fit", "global", "global (all datasets)")
+BASELINES = {kind: f"mini_depth_anything {name}" for kind, name in zip(ALIGNMENTS, NAMES, strict=True)}
 PARAMS = {"batch_size": 4, "device": "cpu", "kind": "fixture", "seed": 0}
 
 
@@ -33,24 +39,27 @@ def evaluated(trained, tmp_path_factory):
 
 def test_metrics_are_method_dataset_metric(evaluated):
     metrics = json.loads((evaluated / "metrics.json").read_text())
-    assert set(metrics) == set(METHODS) - {"before"}, "it was not fine-tuned"
+    models, baselines = OURS, BASELINES.values()
+    assert list(metrics) == [*models, *baselines], "it was not fine-tuned"
     for method, entry in metrics.items():
         assert entry["kind"] == "fixture"
-        assert entry["uses_ground_truth"] is METHODS[method]
-    assert set(metrics["tr2m"]["rooms"]) == {*METRICS, "images", "empty", "unit", "protocol", "protocol_hash", "kind"}
-    assert metrics["tr2m"]["rooms"]["images"] == 4
-    assert metrics["tr2m"]["colons"]["unit"] == "mm"
-    assert "hallway" in metrics["global_fit"]
-    assert "hallway" not in metrics["domain_fit"], "nothing of that kind was trained on"
+        assert entry["uses_ground_truth"] is (method in baselines)
+    results = metrics["TR2M"]["datasets"]
+    assert set(results["rooms"]) == {*METRICS, "images", "empty", "unit", "protocol", "protocol_hash", "kind"}
+    assert results["rooms"]["images"] == 4
+    assert results["colons"]["unit"] == "mm"
+    assert "hallway" in metrics[BASELINES["global_all"]]["datasets"]
+    assert "hallway" not in metrics[BASELINES["global"]]["datasets"], "nothing of that kind was trained on"
     for dataset in ("rooms", "colons", "miniatures", "hallway"):
-        assert metrics["linear_fit"][dataset]["abs_rel"] < metrics["global_fit"][dataset]["abs_rel"]
+        linear, everything = (metrics[BASELINES[kind]]["datasets"][dataset] for kind in ("linear", "global_all"))
+        assert linear["abs_rel"] < everything["abs_rel"]
 
 
 def test_means_are_those_of_the_table_per_image(evaluated, trained):
     metrics = json.loads((evaluated / "metrics.json").read_text())
     rows = read_table(trained / "evaluation" / "per_image.parquet", PER_IMAGE)
-    values = [r["d1"] for r in rows if r["method"] == "tr2m" and r["dataset"] == "colons"]
-    assert metrics["tr2m"]["colons"]["d1"] == pytest.approx(np.mean(values))
+    values = [r["d1"] for r in rows if r["method"] == "TR2M" and r["dataset"] == "colons"]
+    assert metrics["TR2M"]["datasets"]["colons"]["d1"] == pytest.approx(np.mean(values))
 
 
 def test_the_page_opens_from_disk_and_shows_every_dataset(evaluated):
@@ -70,9 +79,10 @@ def test_the_page_opens_from_disk_and_shows_every_dataset(evaluated):
 def test_every_result_says_how_it_was_made(evaluated):
     for method, entry in json.loads((evaluated / "metrics.json").read_text()).items():
         assert entry["version"]
-        assert (len(entry.get("weights", "")) == 12) is method.startswith("tr2m")
-        assert entry["rooms"]["protocol"] == "range"
-        assert entry["rooms"]["protocol_hash"] != entry["colons"]["protocol_hash"], "their ranges differ"
+        assert (len(entry["weights"]) == 12) is method.startswith("TR2M")
+        rooms, colons = (entry["datasets"][name] for name in ("rooms", "colons"))
+        assert rooms["protocol"] == "range"
+        assert rooms["protocol_hash"] != colons["protocol_hash"], "their ranges differ"
 
 
 def test_the_model_before_fine_tuning_has_a_row_of_its_own(trained, tmp_path, monkeypatch, capsys):
@@ -92,18 +102,13 @@ def test_the_model_before_fine_tuning_has_a_row_of_its_own(trained, tmp_path, mo
     mini = Path(resolve_pretrained("tr2m_mini"))
     tuned = measured("tr2m_mini", trained / "model")
     start = measured(tmp_path / "no.pth", mini)
-    assert tuned["before"]["label"] == "TR2M before fine-tuning"
-    assert tuned["before"]["weights"] == start["tr2m"]["weights"] != tuned["tr2m"]["weights"]
-    assert tuned["before"]["miniatures"] == start["tr2m"]["miniatures"] != tuned["tr2m"]["miniatures"]
-    assert tuned["before"]["about"] == tuned["tr2m"]["about"]
-    assert "before" not in start
+    before = tuned["TR2M before fine-tuning"]
+    assert before["label"] == "TR2M before fine-tuning"
+    assert before["weights"] == start["TR2M"]["weights"] != tuned["TR2M"]["weights"]
+    assert before["datasets"] == start["TR2M"]["datasets"] != tuned["TR2M"]["datasets"]
+    assert before["about"] == tuned["TR2M"]["about"]
+    assert "TR2M before fine-tuning" not in start
     assert "no row of the model before fine-tuning: train.load_from: " in capsys.readouterr().err
-
-
-def test_one_domain_takes_the_stand_in():
-    rows = [{"domain": "in", "texts": ["a"]}]
-    assert choose_texts(rows, 0, stand_in=True)["tr2m_wrong_domain_text"] == {0: None}
-    assert choose_texts(rows, 0, stand_in=False)["tr2m_wrong_domain_text"] == {}
 
 
 def test_a_protocol_with_mirror_images_is_refused(trained, tmp_path, monkeypatch):
@@ -129,11 +134,12 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
     monkeypatch.chdir(tmp_path)
     evaluate.stage(Stage("test", PARAMS, root))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    for method in ("tr2m", "median"):
-        assert (metrics[method]["rooms"]["images"], metrics[method]["rooms"]["failed"]) == (3, 1)
-        assert (metrics[method]["colons"]["images"], metrics[method]["colons"].get("failed")) == (3, None)
+    for method in ("TR2M", BASELINES["median"]):
+        rooms, colons = (metrics[method]["datasets"][name] for name in ("rooms", "colons"))
+        assert (rooms["images"], rooms["failed"]) == (3, 1)
+        assert (colons["images"], colons.get("failed")) == (3, None)
     after = read_table(root / "evaluation" / "per_image.parquet", PER_IMAGE)
-    for method in ("median", "linear_fit"):
+    for method in (BASELINES["median"], BASELINES["linear"]):
         kept = [r for r in before if r["method"] == method and sample_key(r) not in bad]
         assert [r for r in after if r["method"] == method] == kept, "the others' numbers are what they were"
     (error,) = read_table(root / "evaluation" / "errors.parquet", ERRORS)
@@ -142,20 +148,27 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
     assert f"evaluate: {bad[1]}: " in capsys.readouterr().err
     assert ", 1 failed" in (root / "evaluation" / "dataset_rooms.md").read_text()
     with pytest.raises(InputError, match=r"1 of 11 pictures failed; .*errors.parquet says why"):
-        _report_failures(root / "evaluation", {"": {bad[1]: "why"}, "tr2m": {}}, 11, 0.05)
+        evaluate.stage(Stage("test", {**PARAMS, "max_error_share": 0.05}, root))
 
 
-def test_a_prediction_that_is_not_finite_is_its_methods_failure(world):
-    sample = Samples(world, "test")[0]["data_samples"]
-    failed = {"tr2m": {}, "median": {}}
-    depth = np.full(sample.relative_depth_map.shape, 2.0, np.float32)
-    assert len(_measured("tr2m", sample, depth, failed)) == 1
-    depth[:] = np.nan
-    assert _measured("tr2m", sample, depth, failed) == []
-    ((key, reason),) = failed["tr2m"].items()
-    assert key == f"{sample.dataset}/{sample.sample_id}"
-    assert reason.endswith("predicted numbers that count is finite")
-    assert not failed["median"]
+def test_a_prediction_that_is_not_finite_is_its_models_failure(trained, tmp_path):
+    rows, arrays = read_split(trained, "test")
+    rows = [row for row in rows if row["dataset"] == "rooms"]
+
+    class Broken(PrecomputedRelativeDepth):
+        def predict(self, images, texts, size=None):
+            return [np.full_like(image, np.nan) for image in images]
+
+    evaluation = Evaluation(datasets_of(rows), tmp_path, Options(pictures=False))
+    evaluation.add_model(PrecomputedRelativeDepth(arrays, "whole"), alignments=["median"])
+    evaluation.add_model(Broken(arrays, "broken"), alignments=["median"])
+    metrics = evaluation.write()
+    assert metrics["whole median"]["datasets"]["rooms"]["images"] == 4
+    assert "failed" not in metrics["whole median"]["datasets"]["rooms"]
+    assert metrics["broken median"]["datasets"]["rooms"]["failed"] == 4
+    assert all(reason.endswith("predicted numbers that count is finite") for _, _, reason in evaluation.failures())
+    with pytest.raises(InputError, match="4 of 4 pictures failed"):
+        report_failures(evaluation, 0.2)
 
 
 def test_pictures_without_depth_are_refused(trained, tmp_path, monkeypatch):
@@ -166,12 +179,6 @@ def test_pictures_without_depth_are_refused(trained, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="pictures without depth"):
         evaluate.stage(Stage("test", PARAMS, root))
     assert not (tmp_path / "metrics.json").exists()
-
-
-def test_an_earlier_runs_failures_do_not_stay(tmp_path):
-    (tmp_path / "errors.parquet").write_text("old")
-    _report_failures(tmp_path, {"": {}}, 4, 0.2)
-    assert not (tmp_path / "errors.parquet").exists()
 
 
 def test_a_split_that_there_is_not_is_no_reason_to_fit_on_the_test_split(trained):

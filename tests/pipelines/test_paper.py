@@ -140,16 +140,15 @@ def test_relative_depth_has_the_protocols_sizes(run):
 
 def test_all_nine_are_measured_by_the_release_protocol(run):
     metrics = json.loads((run / "metrics.json").read_text())
-    for method in ("tr2m", "median", "linear_fit", "domain_fit"):
-        assert set(READERS) <= set(metrics[method])
-        for name in READERS:
-            found = metrics[method][name]
+    for method in ("TR2M", *(f"mini_depth_anything {kind}" for kind in ("median", "linear fit", "global"))):
+        assert set(metrics[method]["datasets"]) == set(READERS)
+        for found in metrics[method]["datasets"].values():
             assert found["kind"] == "fixture", "a part of a dataset reproduces nothing, whatever the profile says"
             assert found["images"] > 0
             assert (found["protocol"], len(found["protocol_hash"])) == ("release", 12)
             assert all(found[metric] is not None for metric in METRICS)
-    assert metrics["tr2m"]["c3vd"]["unit"] == "mm"
-    assert metrics["domain_fit"]["fitted_on"] == "test"
+    assert metrics["TR2M"]["datasets"]["c3vd"]["unit"] == "mm"
+    assert metrics["mini_depth_anything global"]["fitted_on"] == "test"
 
 
 def test_the_command_line_measures_the_same(run, roots, tmp_path):
@@ -160,12 +159,13 @@ def test_the_command_line_measures_the_same(run, roots, tmp_path):
     arguments += ["--descriptions", root / "descriptions.parquet", "--device", "cpu", "--workers", "0"]
     assert main([str(argument) for argument in arguments]) == 0
     (found,) = json.loads((tmp_path / "metrics.json").read_text()).values()
-    expected = json.loads((run / "metrics.json").read_text())["tr2m"]
+    expected = json.loads((run / "metrics.json").read_text())["TR2M"]
     assert found["weights"] == expected["weights"]
     for name in names:
-        assert found[name]["protocol_hash"] == expected[name]["protocol_hash"]
+        assert found["datasets"][name]["protocol_hash"] == expected["datasets"][name]["protocol_hash"]
         for metric in METRICS:
-            assert found[name][metric] == pytest.approx(expected[name][metric], rel=1e-3), (name, metric)
+            one, other = found["datasets"][name][metric], expected["datasets"][name][metric]
+            assert one == pytest.approx(other, rel=1e-3), (name, metric)
 
 
 def test_the_report_has_the_papers_tables(run):

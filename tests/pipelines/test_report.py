@@ -41,7 +41,9 @@ def test_before_fine_tuning_is_a_row(fine_tuned):
     page = (fine_tuned / "report" / "index.html").read_text()
     start, end = page.index("<td>TR2M</td>"), page.index("<td>TR2M before fine-tuning</td>")
     assert start < end, "below the model itself"
-    value = json.loads((fine_tuned / "metrics.json").read_text())["before"]["miniatures"]["d1"]
+    value = json.loads((fine_tuned / "metrics.json").read_text())["TR2M before fine-tuning"]["datasets"]["miniatures"][
+        "d1"
+    ]
     assert f"{value:.3f}" in page[end : end + 200]
 
 

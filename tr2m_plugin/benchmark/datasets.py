@@ -27,22 +27,6 @@ READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled", "
 CHOOSING = ("split", "test_list", "split_file", "split_csv")
 """Options of readers that say which pictures belong to a split."""
 
-RESERVED = (
-    "kind",
-    "label",
-    "model",
-    "weights",
-    "about",
-    "alignment",
-    "version",
-    "size",
-    "seed",
-    "unit_rule",
-    "uses_ground_truth",
-    "fitted_on",
-)
-"""What results say of a method, beside its datasets."""
-
 
 def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[dict[str, Any]]:
     """Rows of a dataset, with the protocol by which they are evaluated.
@@ -193,6 +177,15 @@ def result_kind(reader: str | None, count: int, protocol: Protocol, chosen: bool
     return "reproduced" if whole and protocol.published else "fixture"
 
 
+def datasets_of(rows: Sequence[dict[str, Any]]) -> list[Dataset]:
+    """The datasets of rows of an index, in the order of their first rows, each measured by the protocol it names."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_name.setdefault(row["dataset"], []).append(row)
+    published = {name: reader_of(of[0]["reader"]).counts.get("test") for name, of in by_name.items() if of[0]["reader"]}
+    return [Dataset(name, of, protocol_of(of[0]), published.get(name)) for name, of in by_name.items()]
+
+
 def open_datasets(
     entries: Mapping[str, Mapping[str, Any]],
     protocol: str = "release",
@@ -217,8 +210,6 @@ def open_datasets(
     opened = []
     for name, entry in entries.items():
         folder = entry["type"] == FOLDER
-        if name in RESERVED:
-            raise InputError(f"a dataset cannot be called {name!r}, which results call something else")
         if not is_name(name):
             raise InputError(f"a dataset cannot be called {name!r}: it takes printable characters without a slash")
         if folder and reading:

@@ -115,8 +115,7 @@ def _measured(number: str, metrics: Mapping[str, Any]) -> list[tuple[dict[str, A
         description = about.get("description")
         if description is not None and description not in DESCRIPTIONS:
             raise InputError(f"{method} has the description {description!r}, not one of {', '.join(DESCRIPTIONS)}")
-        members = {name: entry.get(name) for name in TABLES[number]["datasets"]}
-        results = {k: v for k, v in members.items() if isinstance(v, Mapping) and "images" in v}
+        results = {name: entry["datasets"][name] for name in TABLES[number]["datasets"] if name in entry["datasets"]}
         if results and (description is not None if number == "10" else description in (None, "right")):
             label = " ".join((entry.get("label") or method).split())
             told = "scaling" in TABLES[number]["columns"].values()
@@ -218,8 +217,8 @@ def dataset_table(dataset: str, metrics: Mapping[str, Any]) -> Table:
     columns = ("Method", "Alignment", "Kind")
     rows, notes = [], []
     for method, entry in metrics.items():
-        result = entry.get(dataset)
-        if not (isinstance(result, Mapping) and "images" in result):
+        result = entry["datasets"].get(dataset)
+        if result is None:
             continue
         grey = bool(entry.get("uses_ground_truth"))
         kind = _kind(entry, {dataset: result})
@@ -315,9 +314,7 @@ def write_tables(folder: str | Path, metrics: Mapping[str, Any]) -> list[Path]:
     folder, written = Path(folder), []
     numbered = {number: build_table(number, metrics) for number in TABLES}
     tables = {f"table_{n}": table for n, table in numbered.items() if any(row.measured for row in table.rows)}
-    names = [
-        name for entry in metrics.values() for name, v in entry.items() if isinstance(v, Mapping) and "images" in v
-    ]
+    names = [name for entry in metrics.values() for name in entry["datasets"]]
     tables |= {f"dataset_{file_name(name)}": dataset_table(name, metrics) for name in dict.fromkeys(names)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():

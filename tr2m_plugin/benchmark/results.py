@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation.metrics import METRICS, depth_metrics
-from tr2m_plugin.evaluation.protocols import Protocol
+from tr2m_plugin.evaluation.metrics import METRICS
 from tr2m_plugin.files import read_text
 
 KINDS = {
@@ -44,27 +43,9 @@ def common_kind(kinds: Iterable[str]) -> str:
     return found.pop() if len(found) == 1 else "fixture"
 
 
-def measure(
-    method: str, row: Mapping[str, Any], depth: np.ndarray, truth: np.ndarray, protocol: Protocol
-) -> dict[str, Any]:
-    """One row of the table per image.
-
-    Args:
-        method: name of the method.
-        row: with `dataset` and `sample_id`.
-        depth: predicted depth, (h, w), in the truth's unit.
-        truth: true depth, (H, W), 0 = no measurement.
-        protocol: by which they are compared.
-    """
-    compared = protocol.compare(depth, truth)
-    pixels = len(compared[1])
-    return {
-        "method": method,
-        "dataset": row["dataset"],
-        "sample_id": row["sample_id"],
-        **(depth_metrics(*compared) if pixels else dict.fromkeys(METRICS)),
-        "pixels": pixels,
-    }
+def image_row(method: str, dataset: str, sample_id: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table per image, with what `measure` found."""
+    return {"method": method, "dataset": dataset, "sample_id": sample_id, **numbers}
 
 
 def summarize(
@@ -72,7 +53,9 @@ def summarize(
     methods: Mapping[str, Mapping[str, Any]],
     datasets: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """Method → dataset → metric → mean over images; images without a valid pixel are counted, not averaged.
+    """The content of metrics.json: by method what is said of it and, under `datasets`, its means over images.
+
+    Images without a valid pixel are counted, not averaged.
 
     Args:
         rows: of the table per image.
@@ -84,20 +67,20 @@ def summarize(
         tables[row["method"]][row["dataset"]].append([row[name] for name in METRICS] if row["pixels"] else [])
     report: dict[str, dict[str, Any]] = {}
     for method, by_dataset in tables.items():
-        entry = report[method] = dict(methods[method])
+        entry = report[method] = {**methods[method], "datasets": {}}
         kinds = [datasets[dataset]["kind"] for dataset in by_dataset if "kind" in datasets[dataset]]
         if kinds:
             entry["kind"] = common_kind(kinds)
         for dataset, values in by_dataset.items():
-            good = np.array([line for line in values if line], np.float64)
-            means = good.mean(0) if len(good) else [None] * len(METRICS)
-            entry[dataset] = {
-                **{name: None if v is None else round(float(v), 5) for name, v in zip(METRICS, means, strict=True)},
-                "images": len(values),
-                "empty": len(values) - len(good),
-                **datasets[dataset],
-            }
+            entry["datasets"][dataset] = {**_means(values), **datasets[dataset]}
     return report
+
+
+def _means(values: Sequence[Sequence[float]]) -> dict[str, Any]:
+    good = np.array([line for line in values if line], np.float64)
+    means = good.mean(0) if len(good) else [None] * len(METRICS)
+    found = {name: None if v is None else round(float(v), 5) for name, v in zip(METRICS, means, strict=True)}
+    return {**found, "images": len(values), "empty": len(values) - len(good)}
 
 
 def pick_examples(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, dict[str, dict[str, Any]]]:
@@ -114,40 +97,14 @@ def pick_examples(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, d
     return picks
 
 
-def wrong_texts(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, list[int | None]]:
-    """For each row, another row whose sentence is wrong for it, by a seeded draw (paper, Table 10).
-
-    Args:
-        rows: with `domain` and `texts`, of which the first counts.
-        seed: of the draw.
-
-    Returns:
-        Two lists of row numbers: `scene` takes a row of the same domain with another sentence, `domain` one of another
-        domain; None where there is none.
-    """
-    rng = np.random.default_rng(seed)
-    # As numbers, which compare a hundred times faster than words.
-    domains = np.unique([row["domain"] for row in rows], return_inverse=True)[1]
-    sentences = np.unique([row["texts"][0] for row in rows], return_inverse=True)[1]
-
-    def draw(allowed: np.ndarray) -> int | None:
-        return int(rng.choice(np.flatnonzero(allowed))) if allowed.any() else None
-
-    return {
-        "domain": [draw(domains != domains[i]) for i in range(len(rows))],
-        "scene": [draw((domains == domains[i]) & (sentences != sentences[i])) for i in range(len(rows))],
-    }
-
-
 def write_summary(path: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:
     """The means as CSV, a line per method and dataset, for plots (`dvc plots`)."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["name", "method", "dataset", *METRICS, "images", "empty"], extrasaction="ignore")
         writer.writeheader()
         for method, entry in metrics.items():
-            for dataset, values in entry.items():
-                if isinstance(values, Mapping) and "images" in values:
-                    writer.writerow({"name": f"{dataset}, {method}", "method": method, "dataset": dataset, **values})
+            for dataset, values in entry["datasets"].items():
+                writer.writerow({"name": f"{dataset}, {method}", "method": method, "dataset": dataset, **values})
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -169,9 +126,14 @@ def read_metrics(path: Path) -> dict[str, Any]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a metrics.json: {error}") from error
-    if not isinstance(content, dict) or not all(isinstance(e, dict) and "kind" in e for e in content.values()):
-        raise InputError(f"{path} is not a metrics.json: it should hold methods with their `kind`")
+    entries = list(content.values()) if isinstance(content, dict) else [None]
+    if not all(isinstance(e, dict) and "kind" in e and _is_results(e.get("datasets")) for e in entries):
+        raise InputError(f"{path} is not a metrics.json: it should hold methods with their `kind` and `datasets`")
     return content
+
+
+def _is_results(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(v, dict) and "images" in v for v in found.values())
 
 
 def merge(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -181,14 +143,16 @@ def merge(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for method, entry in run.items():
             names = (method if i == 1 else f"{method} ({i})" for i in count(1))
             name = next(n for n in names if n not in merged or _same(merged[n], entry))
-            merged[name] = {**merged.get(name, {}), **entry}
+            known = merged.get(name, {}).get("datasets", {})
+            merged[name] = {**entry, "datasets": {**known, **entry["datasets"]}}
     return merged
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     facts = ("model", "weights", "alignment", "about", "version", "size", "seed", "unit_rule")
-    both = [name for name in one if name in other and isinstance(one[name], Mapping) and "images" in one[name]]
-    return all(one.get(name) == other.get(name) for name in (*facts, *both))
+    mine, theirs = one["datasets"], other["datasets"]
+    alike = all(one.get(name) == other.get(name) for name in facts)
+    return alike and all(mine[name] == theirs[name] for name in mine if name in theirs)
 
 
 def file_name(name: str) -> str:

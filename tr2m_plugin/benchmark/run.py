@@ -15,7 +15,6 @@ from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.benchmark.estimators import Estimator, Returns
 from tr2m_plugin.benchmark.sentences import DESCRIPTIONS
 from tr2m_plugin.datasets.parquet import sample_key
-from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.errors import InputError, MissingExtraError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.units import convert
@@ -44,6 +43,9 @@ class Options:
         batch_size: pictures at a time.
         workers: processes that read pictures.
         pictures: whether error maps are drawn.
+        fit: datasets that fits over datasets are made on, for models whose numbers are read. Default: those that are
+            measured.
+        fitted_on: what results say those pictures are. Default: nothing.
 
     Raises:
         InputError: an alignment or a description does not exist.
@@ -62,6 +64,8 @@ class Options:
     batch_size: int = 4
     workers: int = 0
     pictures: bool = True
+    fit: Sequence[Dataset] | None = None
+    fitted_on: str | None = None
 
     def __post_init__(self) -> None:
         for kind in self.alignments:
@@ -71,19 +75,26 @@ class Options:
             raise InputError(f"descriptions are {', '.join(DESCRIPTIONS)}, not {', '.join(unknown)}")
 
 
-class _Pictures:
-    """Rows with their pictures, read in the loader's processes; an unreadable one comes as what is wrong with it."""
+class _Inputs:
+    """Rows with what a model takes of them, read in the loader's processes; an unreadable one comes with the reason."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = rows
+    def __init__(self, estimator: Estimator, rows: Sequence[Row]) -> None:
+        self.read, self.rows = estimator.read, rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, number: int) -> tuple[Row, np.ndarray | str]:
+    def __getitem__(self, number: int) -> tuple[Row, Any]:
         row, failed = self.rows[number], dict[str, str]()
-        picture = attempt(partial(load_picture, row), row["sample_id"], failed)
-        return row, failed[row["sample_id"]] if picture is None else picture
+        found = attempt(partial(self.read, row), row["sample_id"], failed)
+        return row, Unreadable(failed[row["sample_id"]]) if found is None else found
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What stands in the place of a picture that cannot be read: why."""
+
+    reason: str
 
 
 @dataclass
@@ -95,7 +106,7 @@ class Job:
         rows: of the pictures that it is measured on.
         label: of the model.
         returns: what its numbers mean.
-        facts: what metrics.json says of it.
+        facts: what metrics.json says of the model.
         failed: why pictures could not be predicted, by sample id.
         foreign: see `Protocol.checked`.
     """
@@ -127,15 +138,15 @@ def predict(
     """
     size: Any = {"protocol": job.data.protocol.input_size, "model": None}.get(str(options.size), options.size)
     loader: Any = DataLoader(
-        _Pictures(rows),  # type: ignore[arg-type]
+        _Inputs(estimator, rows),  # type: ignore[arg-type]
         options.batch_size,
         num_workers=options.workers,
         collate_fn=list,
         worker_init_fn=end_with_parent,
     )
     for batch in loader:
-        job.data.failed.update({row["sample_id"]: found for row, found in batch if isinstance(found, str)})
-        good = [(row, found) for row, found in batch if not isinstance(found, str)]
+        job.data.failed.update({row["sample_id"]: v.reason for row, v in batch if isinstance(v, Unreadable)})
+        good = [(row, found) for row, found in batch if not isinstance(found, Unreadable)]
         try:
             found = _batch(estimator, job.data, good, texts, size)
         except MissingExtraError:
@@ -148,7 +159,7 @@ def predict(
 
 
 def _batch(
-    estimator: Estimator, data: Dataset, good: Sequence[tuple[Row, np.ndarray]], texts: Texts, size: Any
+    estimator: Estimator, data: Dataset, good: Sequence[tuple[Row, Any]], texts: Texts, size: Any
 ) -> list[tuple[Row, np.ndarray]]:
     if not good:
         return []

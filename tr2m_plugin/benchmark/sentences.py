@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tr2m_plugin.benchmark.datasets import Dataset
-from tr2m_plugin.benchmark.results import wrong_texts
 from tr2m_plugin.datasets.parquet import read_table, sample_key
 from tr2m_plugin.datasets.pictures import find_sentence, read_sentence
 from tr2m_plugin.description import ColonTemplate
@@ -114,6 +115,31 @@ def _described(names: Collection[str], wanted: Mapping[str, tuple[Row, Dataset]]
                 found.setdefault(name, paths[f"{folder}/{name}"])
     samples = {row["sample_id"]: key for key, (row, _) in wanted.items()}
     return {**{name: samples[name] for name in names if name in samples}, **found}
+
+
+def wrong_texts(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, list[int | None]]:
+    """For each row, another row whose sentence is wrong for it, by a seeded draw (paper, Table 10).
+
+    Args:
+        rows: with `domain` and `texts`, of which the first counts.
+        seed: of the draw.
+
+    Returns:
+        Two lists of row numbers: `scene` takes a row of the same domain with another sentence, `domain` one of another
+        domain; None where there is none.
+    """
+    rng = np.random.default_rng(seed)
+    # As numbers, which compare a hundred times faster than words.
+    domains = np.unique([row["domain"] for row in rows], return_inverse=True)[1]
+    sentences = np.unique([row["texts"][0] for row in rows], return_inverse=True)[1]
+
+    def draw(allowed: np.ndarray) -> int | None:
+        return int(rng.choice(np.flatnonzero(allowed))) if allowed.any() else None
+
+    return {
+        "domain": [draw(domains != domains[i]) for i in range(len(rows))],
+        "scene": [draw((domains == domains[i]) & (sentences != sentences[i])) for i in range(len(rows))],
+    }
 
 
 def choose_texts(

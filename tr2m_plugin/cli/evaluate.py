@@ -144,8 +144,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _measured(also: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Names of the datasets of other runs."""
-    entries = [entry for metrics in also for entry in metrics.values()]
-    yield from (name for entry in entries for name, v in entry.items() if isinstance(v, Mapping) and "images" in v)
+    yield from (name for metrics in also for entry in metrics.values() for name in entry["datasets"])
 
 
 def _predictions(folder: Path, datasets: Sequence[Any], args: argparse.Namespace, returns: Any) -> list[Any]:
@@ -165,12 +164,11 @@ def _predictions(folder: Path, datasets: Sequence[Any], args: argparse.Namespace
 
 def _print(metrics: Mapping[str, Any]) -> None:
     for method, entry in metrics.items():
-        for dataset, values in entry.items():
-            if isinstance(values, Mapping) and "images" in values:
-                shown = [(name, values[name]) for name in ("abs_rel", "rmse", "d1")]
-                numbers = ", ".join(f"{name} {'–' if v is None else format(v, '.3f')}" for name, v in shown)
-                empty = f", {values['empty']} without valid depth" if values["empty"] else ""
-                print(f"{method} on {dataset}: {numbers} ({values['images']} images{empty})")
+        for dataset, values in entry["datasets"].items():
+            shown = [(name, values[name]) for name in ("abs_rel", "rmse", "d1")]
+            numbers = ", ".join(f"{name} {'–' if v is None else format(v, '.3f')}" for name, v in shown)
+            empty = f", {values['empty']} without valid depth" if values["empty"] else ""
+            print(f"{method} on {dataset}: {numbers} ({values['images']} images{empty})")
 
 
 def add_evaluate(commands: Any) -> None:

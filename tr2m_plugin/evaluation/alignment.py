@@ -14,9 +14,9 @@ from tr2m_plugin.structures import Space
 FLOOR = 1e-6
 """Smallest inverse depth: where a fit turns negative, depth is the protocol's farthest."""
 
-ALIGNMENTS = ("median", "linear", "linear_depth", "global", "global_depth")
-"""Scale by the median of an image; scale and shift by least squares, of an image or of a whole dataset, in disparity or
-in depth."""
+ALIGNMENTS = ("median", "linear", "linear_depth", "global", "global_depth", "global_all", "global_all_depth")
+"""Scale by the median of an image; scale and shift by least squares, of an image, of a whole dataset, or of all
+datasets together, in disparity or in depth."""
 
 
 def inverse(values: np.ndarray) -> np.ndarray:
@@ -46,16 +46,21 @@ class ScaleShiftFit:
 
     Args:
         space: `disparity` fits 1 / depth, as TR2M does (paper, eq. 3); `depth` fits depth (eq. 10). Default: disparity.
+
+    Attributes:
+        count: how many images were added.
     """
 
     def __init__(self, space: Space = "disparity") -> None:
         self.space = space
+        self.count = 0
         self._normal = np.zeros((2, 2))
         self._right = np.zeros(2)
 
     def add(self, values: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> ScaleShiftFit:
         """Adds the valid pixels of an image, where its values are finite; all three are (H, W)."""
         valid = valid & np.isfinite(values)
+        self.count += 1
         if valid.any():
             x, depth = values[valid].astype(np.float64), truth[valid].astype(np.float64)
             y = 1 / depth if self.space == "disparity" else depth
@@ -109,6 +114,16 @@ class Alignment:
     def over_dataset(self) -> bool:
         """Whether `add` must see every image before the first `apply`."""
         return self.kind.startswith("global")
+
+    @property
+    def over_all(self) -> bool:
+        """Whether one fit is of all datasets."""
+        return self.kind.startswith("global_all")
+
+    @property
+    def fitted(self) -> bool:
+        """Whether `apply` can be called: nothing need be seen before, or something was."""
+        return not self.over_dataset or self._fit.count > 0
 
     def add(self, values: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> None:
         """Takes an image into the fit over the dataset; all three are (H, W)."""

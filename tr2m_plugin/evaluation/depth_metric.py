@@ -12,7 +12,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation.metrics import METRICS, depth_metrics
+from tr2m_plugin.evaluation.measuring import measure
+from tr2m_plugin.evaluation.metrics import METRICS
 from tr2m_plugin.evaluation.protocols import protocol_of
 from tr2m_plugin.registry import METRICS as REGISTRY
 
@@ -22,8 +23,7 @@ class DepthMetric(BaseMetric):
     """Metrics per image, then mean over the images of each dataset, then mean over the datasets.
 
     Every image is measured by the protocol that its row of the index names, or by the row's range; averaging with the
-    mirror image is up to the model. Ten numbers are kept
-    per image: the nine of `METRICS` and how many of its pixels counted. Results are named `{dataset}/{metric}`, and
+    mirror image is up to the model. Results are named `{dataset}/{metric}`, and
     `{metric}` for the mean over datasets; `{dataset}/images` were measured, of which `{dataset}/empty` had no valid
     pixel and are left out of the means. Predictions that are not finite where the truth counts are warned of and stay
     in the means, clamped, so that the best checkpoint is none that fails. In distributed evaluation an image counts
@@ -52,8 +52,8 @@ class DepthMetric(BaseMetric):
                 protocol.checked(pred, truth)
             except InputError as error:
                 self._failed.append(f"{sample['dataset']}/{sample['sample_id']}: {error}")
-            compared = protocol.compare(pred, truth)
-            numbers = [*depth_metrics(*compared).values(), float(len(compared[1]))]
+            found = measure(pred, truth, protocol)
+            numbers = [np.nan if found[name] is None else found[name] for name in (*METRICS, "pixels")]
             self.results.append((sample["dataset"], sample["sample_id"], numbers))
 
     def evaluate(self, size: int) -> dict[str, float]:
