@@ -17,8 +17,9 @@ import numpy as np
 
 from pipelines import relative_depth
 from pipelines.params import Stage, load_stage
-from tr2m_plugin.datasets.parquet import INDEX, read_table
+from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.tools.train import load_config, train
 
 PAPER = ("NYUv2", "iBims-1", "DIODE Outdoor")
@@ -112,7 +113,7 @@ def trained_datasets(root: str) -> set[str]:
     path = Path(root) / "index.parquet"
     if not path.is_file():
         raise InputError(f"{path} does not exist: run `make demo` first")
-    return {row["dataset"] for row in read_table(path, INDEX) if row["split"] == "train"}
+    return {row.dataset for row in read_rows(path, IndexRow) if row.split == "train"}
 
 
 def number(value: float) -> str:

@@ -24,8 +24,9 @@ from benchmarks.tiny_llava import save_llava
 from pipelines import describe
 from pipelines.params import Stage
 from tr2m_plugin.datasets.arrays import read_image
-from tr2m_plugin.datasets.parquet import INDEX, write_table
+from tr2m_plugin.datasets.parquet import write_rows
 from tr2m_plugin.description.llava import LlavaDescriber
+from tr2m_plugin.rows import IndexRow
 
 PROMPTS = ("Describe the image in one sentence.", "Express the image in just one sentence.")
 
@@ -37,8 +38,8 @@ def pictures(root: Path, count: int) -> list[str]:
     files = [str(root / "pictures" / f"{i:04d}.jpg") for i in range(count)]
     for file in files:
         cv2.imwrite(file, rng.integers(0, 256, (120, 160, 3), np.uint8))
-    rows = [{"dataset": "d", "sample_id": Path(file).stem, "split": "train", "image": file} for file in files]
-    write_table(root / "index.parquet", INDEX, rows)
+    rows = [IndexRow(dataset="d", sample_id=Path(file).stem, split="train", image=file) for file in files]
+    write_rows(root / "index.parquet", IndexRow, rows)
     return files
 
 

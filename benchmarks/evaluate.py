@@ -26,6 +26,7 @@ from tr2m_plugin.benchmark.estimators import Estimator, Facts, Returns
 from tr2m_plugin.benchmark.evaluation import Evaluation, Options
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.evaluation import depth_metrics, load_protocol
+from tr2m_plugin.rows import IndexRow
 
 DIFFERENT = 20
 """Files on disk; a picture number takes one of them."""
@@ -56,17 +57,17 @@ def make_files(folder: Path) -> None:
         cv2.imwrite(str(folder / f"{number}.jpg"), np.full((480, 640, 3), number, np.uint8))
 
 
-def rows_of(folder: Path, count: int) -> list[dict[str, Any]]:
+def rows_of(folder: Path, count: int) -> list[IndexRow]:
     """Rows of that many pictures."""
     return [
-        {
-            "dataset": "nyu",
-            "sample_id": f"{number:06d}",
-            "image": str(folder / f"{number % DIFFERENT}.jpg"),
-            "depth": str(folder / f"{number % DIFFERENT}.png"),
-            "depth_scale": 0.001,
-            "unit": "m",
-        }
+        IndexRow(
+            dataset="nyu",
+            sample_id=f"{number:06d}",
+            split="test",
+            image=str(folder / f"{number % DIFFERENT}.jpg"),
+            depth=str(folder / f"{number % DIFFERENT}.png"),
+            depth_scale=0.001,
+        )
         for number in range(count)
     ]
 
@@ -76,7 +77,7 @@ def ours(folder: Path, count: int) -> float:
     data = Dataset("nyu", rows_of(folder, count), load_protocol("release", "nyu"))
     evaluation = Evaluation([data], folder / "out", Options(pictures=False, kind="fixture"))
     evaluation.add_model(Instant())
-    return evaluation.write()["instant"]["nyu"]["abs_rel"]
+    return evaluation.write()["instant"]["datasets"]["nyu"]["abs_rel"]
 
 
 def pooled(folder: Path, count: int) -> float:
@@ -85,7 +86,7 @@ def pooled(folder: Path, count: int) -> float:
 
     def pixels() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for row in rows_of(folder, count):
-            picture = cv2.imread(row["image"])[..., ::-1]
+            picture = cv2.imread(row.image)[..., ::-1]
             yield protocol.compare(model.predict([picture], [])[0], load_depth(row))
 
     kept = list(pixels())

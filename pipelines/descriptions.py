@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, ERRORS, INDEX, LISTED, read_table, sample_key, write_table
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, ERRORS, LISTED, read_rows, read_table, sample_key, write_table
 from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 ORDER = ("texts", "llava_mistral", "llava_vicuna", "maskdino", "transformers")
 """Whose sentences come first, and so which one evaluation takes: as in RSA's files, Mistral before Vicuna."""
@@ -18,8 +19,8 @@ ORDER = ("texts", "llava_mistral", "llava_vicuna", "maskdino", "transformers")
 
 def stage(run: Stage) -> None:
     """Joins what `describe` and `list_objects` wrote."""
-    rows = read_table(run.root / "index.parquet", INDEX)
-    known = {sample_key(row) for row in rows}
+    rows = read_rows(run.root / "index.parquet", IndexRow)
+    known = {row.key for row in rows}
     folders = [folder for kind in ("described", "objects") for folder in _folders(run.root / kind)]
     folders.sort(key=lambda folder: ORDER.index(folder.name) if folder.name in ORDER else len(ORDER))
     lines = [line for folder in folders for line in _lines(folder, run.params) if sample_key(line) in known]
@@ -57,19 +58,19 @@ def _lines(folder: Path, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _failed(folders: list[Path]) -> set[str]:
     tables = [folder / "errors.parquet" for folder in folders]
-    return {sample_key(row) for table in tables if table.is_file() for row in read_table(table, ERRORS)}
+    return {sample_key(line) for table in tables if table.is_file() for line in read_table(table, ERRORS)}
 
 
 def _default(
-    rows: list[dict[str, Any]], lines: list[dict[str, Any]], unreadable: set[str], default: str | None
+    rows: list[IndexRow], lines: list[dict[str, Any]], unreadable: set[str], default: str | None
 ) -> list[dict[str, Any]]:
     """The default sentence for pictures without one; without a default they are an error if readable."""
     described = {sample_key(line) for line in lines}
-    missing = [row for row in rows if sample_key(row) not in described]
+    missing = [row for row in rows if row.key not in described]
     if default:
-        keys = [{"dataset": row["dataset"], "sample_id": row["sample_id"]} for row in missing]
+        keys = [{"dataset": row.dataset, "sample_id": row.sample_id} for row in missing]
         return [{**key, "source": "default", "variant": 0, "text": default} for key in keys]
-    names = [sample_key(row) for row in missing if sample_key(row) not in unreadable]
+    names = [row.key for row in missing if row.key not in unreadable]
     if names:
         raise InputError(
             f"{len(names)} of {len(rows)} pictures have no description, such as {', '.join(names[:3])}; "

@@ -13,10 +13,11 @@ from mmengine.structures import PixelData
 from tr2m_plugin.benchmark.estimators import Estimator, Facts, Returns
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.datasets.arrays import read_array, stretch_image
-from tr2m_plugin.datasets.parquet import read_text_features, sample_key
+from tr2m_plugin.datasets.parquet import read_text_features
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.inference.model_folder import ModelSpec, describe_model
 from tr2m_plugin.registry import MODELS, scoped
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.structures import DepthDataSample
 
 
@@ -36,8 +37,8 @@ class PrecomputedRelativeDepth(Estimator):
         self.arrays = arrays
         self.facts = Facts(name, name, "", {"type": "I → R", "backbone": name, "domains": "Multiple"})
 
-    def read(self, row: Mapping[str, Any]) -> np.ndarray:
-        return read_array(self.arrays[sample_key(row)]).astype(np.float32)
+    def read(self, row: IndexRow) -> np.ndarray:
+        return read_array(self.arrays[row.key]).astype(np.float32)
 
     def predict(
         self, images: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
@@ -78,9 +79,9 @@ class TableTR2M(Estimator):
         name, about = describe_model(model, spec)
         self.facts = Facts(name + suffix, "model", state_hash(model), {**about, "domains": "Multiple"})
 
-    def read(self, row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, row: IndexRow) -> tuple[np.ndarray, np.ndarray]:
         """The picture, (h, w, 3), at the size of its relative depth, and that, (h, w)."""
-        relative = read_array(self.arrays[sample_key(row)]).astype(np.float32)
+        relative = read_array(self.arrays[row.key]).astype(np.float32)
         return stretch_image(load_picture(row), (relative.shape[0], relative.shape[1]), self.aligned), relative
 
     def predict(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,12 +18,13 @@ from tr2m_plugin.benchmark.results import pick_examples
 from tr2m_plugin.benchmark.run import Options
 from tr2m_plugin.benchmark.sentences import DESCRIPTIONS
 from tr2m_plugin.datasets.arrays import write_shard
-from tr2m_plugin.datasets.parquet import INDEX, read_table, sample_key, write_table
+from tr2m_plugin.datasets.parquet import read_rows, sample_key, write_table
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.table_dataset import TableDataset
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import build_model, load_model
+from tr2m_plugin.rows import IndexRow
 
 ALIGNMENTS = ("median", "linear", "global", "global_all")
 """What ground truth makes of the relative depth: the paper's grey rows."""
@@ -39,21 +39,20 @@ EXAMPLES = {
 }
 
 
-def read_split(root: Path, split: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def read_split(root: Path, split: str) -> tuple[list[IndexRow], dict[str, str]]:
     """Rows of the index whose relative depth could be computed, and where that is, by their keys."""
     data = TableDataset(data_root=str(root), split=split, pipeline=[], text=False, test_mode=True)
     infos = [data.get_data_info(number) for number in range(len(data))]
-    rows = [{name: info[name] for name in INDEX} for info in infos]
-    return rows, {sample_key(info): info["relative_depth"] for info in infos}
+    return [info["row"] for info in infos], {info["row"].key: info["relative_depth"] for info in infos}
 
 
-def thinned(rows: Sequence[dict[str, Any]], limit: int | None) -> list[dict[str, Any]]:
+def thinned(rows: Sequence[IndexRow], limit: int | None) -> list[IndexRow]:
     """At most so many rows, evenly spaced; all without a limit."""
     count = len(rows) if limit is None else min(limit, len(rows))
     return [rows[number] for number in np.linspace(0, len(rows) - 1, count).astype(int).tolist()]
 
 
-def example_arrays(row: Mapping[str, Any], tr2m: TableTR2M, text: str) -> dict[str, np.ndarray]:
+def example_arrays(row: IndexRow, tr2m: TableTR2M, text: str) -> dict[str, np.ndarray]:
     """What a panel of the report shows, by name."""
     image, relative = tr2m.read(row)
     (sample,) = tr2m.samples([(image, relative)], [text])
@@ -69,13 +68,13 @@ def example_arrays(row: Mapping[str, Any], tr2m: TableTR2M, text: str) -> dict[s
 
 def write_examples(folder: Path, evaluation: Evaluation, tr2m: TableTR2M) -> None:
     """Writes what the report shows of the pictures on which TR2M is best, average and worst."""
-    by_key = {sample_key(row): row for data in evaluation.datasets for row in data.rows}
+    by_key = {row.key: row for data in evaluation.datasets for row in data.rows}
     texts = evaluation.sentences()["right"]
     arrays, table = {}, []
     for ranks in pick_examples(evaluation.found.rows, tr2m.facts.label).values():
         for rank, found in ranks.items():
             row, text = by_key[sample_key(found)], texts[sample_key(found)] or ""
-            table.append({**found, "rank": rank, "text": text, "unit": row["unit"]})
+            table.append({**found, "rank": rank, "text": text, "unit": row.unit})
             for name, array in example_arrays(row, tr2m, text).items():
                 arrays[f"{found['dataset']}/{rank}/{name}"] = array
     write_table(folder / "examples.parquet", EXAMPLES, table)
@@ -109,10 +108,10 @@ def report_failures(evaluation: Evaluation, most: float) -> None:
         raise InputError(f"{len(failed)} of {count} pictures failed; {where} says why")
 
 
-def fitted_rows(run: Stage, rows: list[dict[str, Any]], arrays: dict[str, str]) -> tuple[str, list[Dataset] | None]:
+def fitted_rows(run: Stage, rows: list[IndexRow], arrays: dict[str, str]) -> tuple[str, list[Dataset] | None]:
     """On which split the fits over datasets are made, and its datasets; None for those that are measured."""
     split, limit = run.params.get("fit_on", "train"), run.count("fit_limit", None)
-    if not any(row["split"] == split for row in read_table(run.root / "index.parquet", INDEX)):
+    if not any(row.split == split for row in read_rows(run.root / "index.parquet", IndexRow)):
         split = "test"  # nothing to train on: the evaluated pictures themselves
     if split == "test" and limit is None:
         return split, None
@@ -130,7 +129,7 @@ def stage(run: Stage) -> None:
     device = pick_device(run.params.get("device", "auto"))
     model, spec = load_model(run.root / "model", device)
     rows, arrays = read_split(run.root, "test")
-    if any(row["depth"] is None for row in rows):
+    if any(row.depth is None for row in rows):
         raise InputError(
             "the test split has pictures without depth, which nothing can be measured on: see `tr2m predict`"
         )

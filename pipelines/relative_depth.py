@@ -16,10 +16,11 @@ from pipelines.sharded import run_sharded
 from pipelines.shards import settings_of
 from tr2m_plugin.checks import is_name
 from tr2m_plugin.datasets.arrays import is_reference
-from tr2m_plugin.datasets.parquet import INDEX, read_table, resolve
+from tr2m_plugin.datasets.parquet import pack, read_rows, unpack
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import protocol_of
+from tr2m_plugin.rows import IndexRow
 
 CODE = (
     "datasets/arrays.py",
@@ -52,7 +53,7 @@ class RelativeDepthProcessor:
 
     def load(self, row: dict[str, Any]) -> tuple[np.ndarray, Sequence[int] | None]:
         """Reads a picture; with it goes the size of its map where its dataset has one of its own."""
-        return load_picture(resolve(row, self.root)), self.sizes.get(row["dataset"])
+        return load_picture(stamped_row(row, self.root)), self.sizes.get(row["dataset"])
 
     def compute(self, items: list[tuple[np.ndarray, Sequence[int] | None]]) -> list[np.ndarray]:
         """Relative depth of a batch, (h, w) float16 each."""
@@ -66,13 +67,20 @@ class RelativeDepthProcessor:
         return maps
 
 
-def picture_stamp(row: dict[str, Any], root: Path) -> dict[str, Any]:
+def picture_stamp(row: IndexRow, root: Path) -> dict[str, Any]:
     """What a row's result depends on: its picture, as `file_stamp` tells its state."""
-    kept = {name: row[name] for name in ("dataset", "sample_id", "image")}
-    if row.get("reader"):
-        kept |= {name: row[name] for name in ("reader", "extras")}
-    stamp = file_stamp(row["image"], root)
+    kept: dict[str, Any] = {name: getattr(row, name) for name in ("dataset", "sample_id", "image")}
+    if row.reader:
+        kept |= {"reader": row.reader, "extras": pack(row.extras)}
+    stamp = file_stamp(row.image, root)
     return {**kept, "stamp": stamp} if stamp else kept
+
+
+def stamped_row(stamp: Mapping[str, Any], root: Path) -> IndexRow:
+    """What `picture_stamp` kept of a row, to load its picture by."""
+    known = {name: stamp.get(name) for name in ("dataset", "sample_id", "image", "reader")}
+    extras = unpack(stamp.get("extras"), "the extras of a picture")
+    return IndexRow(split="", extras=extras, **known).resolved(root)  # type: ignore[arg-type]
 
 
 def file_stamp(source: str, root: Path) -> list[Any]:
@@ -92,9 +100,9 @@ def _content(path: Path, changed: int) -> str:
     return digest_files([path])
 
 
-def protocol_sizes(rows: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
+def protocol_sizes(rows: Sequence[IndexRow]) -> dict[str, list[int]]:
     """The size of the network's input of every dataset whose protocol gives one."""
-    firsts = {row["dataset"]: row for row in reversed(rows) if row["protocol"]}
+    firsts = {row.dataset: row for row in reversed(rows) if row.protocol}
     found = {name: protocol_of(row).input_size for name, row in sorted(firsts.items())}
     return {name: list(size) for name, size in found.items() if size is not None}
 
@@ -114,7 +122,7 @@ def stage(run: Stage) -> None:
         check_options(RelativeDepth, model, f"relative_depth.more.{name}" if name else "relative_depth.model")
     given = params.pop("sizes", None) or {}
     settings = settings_of(params, "relative_depth")
-    indexed = read_table(run.root / "index.parquet", INDEX)
+    indexed = read_rows(run.root / "index.parquet", IndexRow)
     sizes = {**protocol_sizes(indexed), **given}
     rows = [picture_stamp(row, run.root) for row in indexed]
     code = [code_digest(path) for path in package_files(CODE)]

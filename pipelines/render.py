@@ -18,8 +18,9 @@ from pipelines.mini_world.domains import DOMAINS, Domain, Sample, render
 from pipelines.mini_world.rooms import HALLWAYS, ROOMS, WAREHOUSES
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.arrays import write_shard
-from tr2m_plugin.datasets.parquet import INDEX, OBJECTS, SCENES, write_table
+from tr2m_plugin.datasets.parquet import OBJECTS, SCENES, write_rows, write_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.workers import end_with_parent
 
 SMALLEST_OBJECT = 25
@@ -68,26 +69,26 @@ def plan(counts: dict[str, dict[str, int]], shard_size: int) -> list[Chunk]:
     return chunks
 
 
-def index_row(chunk: Chunk, number: int, domain: Domain, sample: Sample) -> dict[str, Any]:
+def index_row(chunk: Chunk, number: int, domain: Domain, sample: Sample) -> IndexRow:
     """The picture's row of the index, with array references relative to the world's folder."""
     camera = sample.setting.scene.camera
     name = chunk.sample_id(number)
-    return {
-        "dataset": chunk.dataset,
-        "sample_id": name,
-        "split": chunk.split,
-        "domain": domain.group,
-        "image": f"{chunk.file}#{name}/image",
-        "depth": f"{chunk.file}#{name}/depth",
-        "depth_scale": 1.0,
-        "unit": domain.unit,
-        "depth_min": domain.depth_range[0],
-        "depth_max": domain.depth_range[1],
-        "fx": camera.focal,
-        "fy": camera.focal,
-        "cx": (camera.width - 1) / 2,
-        "cy": (camera.height - 1) / 2,
-    }
+    return IndexRow(
+        dataset=chunk.dataset,
+        sample_id=name,
+        split=chunk.split,
+        domain=domain.group,
+        image=f"{chunk.file}#{name}/image",
+        depth=f"{chunk.file}#{name}/depth",
+        depth_scale=1.0,
+        unit=domain.unit,
+        depth_min=domain.depth_range[0],
+        depth_max=domain.depth_range[1],
+        fx=camera.focal,
+        fy=camera.focal,
+        cx=(camera.width - 1) / 2,
+        cy=(camera.height - 1) / 2,
+    )
 
 
 def object_rows(key: dict[str, str], sample: Sample) -> Iterator[dict[str, Any]]:
@@ -98,7 +99,7 @@ def object_rows(key: dict[str, str], sample: Sample) -> Iterator[dict[str, Any]]
             yield {**key, "label": sample.names[labels[i]], "area": pixels[i] / sample.instance.size}
 
 
-def render_chunk(chunk: Chunk, folder: Path) -> tuple[list[dict], list[dict], list[dict]]:
+def render_chunk(chunk: Chunk, folder: Path) -> tuple[list[IndexRow], list[dict], list[dict]]:
     """Renders a chunk into its shard and returns its rows of index, scenes and objects.
 
     Depth is stored in half precision, whose relative error is below 0.05 %.
@@ -156,7 +157,7 @@ def stage(run: Stage) -> None:
             for worker in active_children():
                 worker.kill()
             raise
-    write_table(folder / "index.parquet", INDEX, index)
+    write_rows(folder / "index.parquet", IndexRow, index)
     write_table(folder / "scenes.parquet", SCENES, scenes)
     write_table(folder / "objects.parquet", OBJECTS, objects)
 

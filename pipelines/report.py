@@ -19,11 +19,12 @@ from pipelines.params import Stage, run_stage
 from tr2m_plugin.benchmark.paper_tables import TABLES, Table, build_table
 from tr2m_plugin.benchmark.results import read_metrics
 from tr2m_plugin.datasets.arrays import read_array, read_image
-from tr2m_plugin.datasets.parquet import INDEX, read_table
+from tr2m_plugin.datasets.parquet import read_rows, read_table
 from tr2m_plugin.errors import require
 from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
 from tr2m_plugin.inference.model_folder import load_spec
 from tr2m_plugin.inference.outputs import write_png
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.visualization import DEPTH_COLORS, colorize, colorize_depth, error_map, inverse_limits
 from tr2m_plugin.visualization.text import write_text
 
@@ -99,7 +100,7 @@ def draw_bars(path: Path, metrics: dict[str, Any], datasets: Sequence[str]) -> s
     width = 0.8 / len(metrics)
     for i, (method, entry) in enumerate(metrics.items()):
         heights = [entry["datasets"].get(name, {}).get("d1") or np.nan for name in datasets]
-        style = {"alpha": 0.5, "hatch": "//"} if entry["uses_ground_truth"] else {}
+        style: dict[str, Any] = {"alpha": 0.5, "hatch": "//"} if entry["uses_ground_truth"] else {}
         places = np.arange(len(datasets)) + (i - len(metrics) / 2 + 0.5) * width
         axes.bar(places, heights, width, label=method, **style)
     axes.set(ylabel="δ1", ylim=(0, 1), title="δ1 on the test split (hatched: uses ground truth)")
@@ -200,9 +201,9 @@ def stage(run: Stage) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     images.mkdir(parents=True)
 
-    rows = read_table(run.root / "index.parquet", INDEX)
+    rows = read_rows(run.root / "index.parquet", IndexRow)
     untrained = load_spec(run.root / "model").about.get("weights")  # that were taken as they are
-    trained = set() if untrained else {row["dataset"] for row in rows if row["split"] == "train"}
+    trained = set() if untrained else {row.dataset for row in rows if row.split == "train"}
     datasets = list(main["datasets"])
     examples = {
         (e["dataset"], e["rank"]): e for e in read_table(run.root / "evaluation" / "examples.parquet", EXAMPLES)

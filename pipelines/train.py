@@ -17,11 +17,12 @@ from pipelines.networks import check_made_by, weights_digest
 from pipelines.params import Stage, code_digest, digest, digest_files, package_files, run_stage
 from pipelines.relative_depth import file_stamp
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
-from tr2m_plugin.datasets.parquet import INDEX, read_table
+from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import write_whole
 from tr2m_plugin.inference.model_folder import WEIGHTS, save_model, spec_of
 from tr2m_plugin.resuming import is_readable, newest_checkpoint
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.tools.train import load_config, train
 from tr2m_plugin.training import alone_in
 from tr2m_plugin.weights import resolve_pretrained
@@ -52,8 +53,8 @@ def fingerprint(run: Stage, config: Config) -> str:
     tables = [run.root / name for name in TABLES]
     start = [weights_file(run.params["load_from"])] if run.params.get("load_from") else []
     shards = sorted(path.name for path in (run.root / "relative_depth").rglob("*.safetensors"))
-    rows = read_table(run.root / "index.parquet", INDEX)
-    depth = [file_stamp(row["depth"], run.root) for row in rows if row["depth"] and row["split"] != "test"]
+    rows = read_rows(run.root / "index.parquet", IndexRow)
+    depth = [file_stamp(row.depth, run.root) for row in rows if row.depth and row.split != "test"]
     encoder = (config.model.get("image_encoder") or {}).get("pretrained")
     frozen = weights_digest(encoder) if encoder else ""
     settings = {name: value for name, value in config.to_dict().items() if name not in UNIMPORTANT}
@@ -149,7 +150,7 @@ def best_checkpoint(work_dir: Path, metric: str | None = "abs_rel") -> Path:
 
 def has_split(run: Stage, split: str) -> bool:
     """Whether the index lists pictures of a split."""
-    return any(row["split"] == split for row in read_table(run.root / "index.parquet", INDEX))
+    return any(row.split == split for row in read_rows(run.root / "index.parquet", IndexRow))
 
 
 def weights_file(start: str) -> Path:

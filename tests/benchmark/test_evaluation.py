@@ -67,7 +67,7 @@ def test_a_relative_model_with_every_alignment(mine, tmp_path, capsys):
     assert [entry["alignment"] for entry in metrics.values()] == kinds
     rows = index_dataset({**MINE, "root": str(mine), "name": "mine"})
     estimator, protocol = open_estimator("mini_depth_anything", device="cpu"), protocol_of(rows[0])
-    pictures = [cv2.imread(row["image"])[..., ::-1] for row in rows]
+    pictures = [cv2.imread(row.image)[..., ::-1] for row in rows]
     values = [protocol.at_size_of(v, np.zeros((60, 80))) for v in estimator.predict(pictures, [], (56, 70))]
     truths = [load_depth(row) for row in rows]
     for kind, entry in zip(kinds, metrics.values(), strict=True):
@@ -154,7 +154,7 @@ def test_predictions_that_are_not_finite_are_failures(mine, tmp_path):
             entry["datasets"]["mine"]["empty"],
         ) == (3, 2, 1)
         assert entry["datasets"]["mine"]["abs_rel"] == pytest.approx(0.0 if entry["alignment"] else 0.1, abs=1e-3)
-    reasons = {row["sample_id"]: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", ERRORS)}
+    reasons = {row.sample_id: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", ERRORS)}
     assert reasons["0"] == "none of the 4800 predicted numbers that count is finite"
     assert reasons["1"].startswith("6 of the 4800 predicted numbers that count are not finite")
 
@@ -252,11 +252,11 @@ def test_flip_averaging_is_the_mean_with_the_mirror_image(published, tmp_path):
     assert (plain["protocol"], flip["protocol"]) == ("release", "release*")
     assert plain["protocol_hash"] != flip["protocol_hash"]
     (row,) = index_dataset({"type": "ibims", "root": str(published / "ibims")})
-    picture = cv2.imread(row["image"])[..., ::-1]
+    picture = cv2.imread(row.image)[..., ::-1]
     estimator = open_estimator("mini_depth_anything", device="cpu")
     (one,) = estimator.predict([picture], [], (112, 140))
     (other,) = estimator.predict([picture[:, ::-1].copy()], [], (112, 140))
-    stored = StoredPredictions(tmp_path / "flip/predictions/mini_depth_anything/ibims")[row["sample_id"]]
+    stored = StoredPredictions(tmp_path / "flip/predictions/mini_depth_anything/ibims")[row.sample_id]
     np.testing.assert_allclose(stored, (one + other[:, ::-1]) / 2, rtol=1e-5)
 
 
@@ -342,7 +342,7 @@ def test_programs_of_one_name_are_kept_apart_and_a_failure_is_its_own(mine, tmp_
         (5, None),
     ]
     (row,) = read_table(tmp_path / "out" / "errors.parquet", {**ERRORS, "method": ""})
-    assert (row["method"], row["sample_id"]) == ("run (2)", "1")
+    assert (row["method"], row.sample_id) == ("run (2)", "1")
     shutil.rmtree(folders[1])
     write_files(folders[1], mine, 0.7)
     assert run(*arguments, "--out", tmp_path / "out") == 0

@@ -23,16 +23,16 @@ def test_headers_of_all_and_a_sample_decoded(tmp_path, monkeypatch):
     protocol = load_protocol("release", "nyu")
     found = look(rows, protocol, "nyu")
     assert (len(found.shares), found.failed) == (2, {})
-    path = Path(rows[5]["depth"])
+    path = Path(rows[5].depth)
     whole = path.read_bytes()
     for broken in (whole[: len(whole) // 2], whole[:-4], b""):
         path.write_bytes(broken)
-        assert list(look(rows, protocol, "nyu").failed) == [rows[5]["sample_id"]]
-    cv2.imwrite(rows[4]["depth"], np.ones((4, 5), np.uint16))
-    cv2.imwrite(rows[3]["depth"], np.ones((480, 640, 3), np.uint8))
+        assert list(look(rows, protocol, "nyu").failed) == [rows[5].sample_id]
+    cv2.imwrite(rows[4].depth, np.ones((4, 5), np.uint16))
+    cv2.imwrite(rows[3].depth, np.ones((480, 640, 3), np.uint8))
     failed = look(rows, protocol, "nyu").failed
-    assert {rows[4]["sample_id"], rows[5]["sample_id"]} <= {*failed}
-    assert "4 × 5 uint16" in failed[rows[4]["sample_id"]]
+    assert {rows[4].sample_id, rows[5].sample_id} <= {*failed}
+    assert "4 × 5 uint16" in failed[rows[4].sample_id]
 
 
 def test_headers_of_arrays(tmp_path):
@@ -41,7 +41,7 @@ def test_headers_of_arrays(tmp_path):
     for name in ("diode", "hypersim"):
         (row,) = index_dataset({"type": name, "root": str(tmp_path / name)})
         assert headers_agree(row)
-        with open(row["depth"], "r+b") as file:
+        with open(row.depth, "r+b") as file:
             file.truncate(2000)
         assert not headers_agree(row), name
 

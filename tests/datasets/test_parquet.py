@@ -6,24 +6,26 @@ import pytest
 from tr2m_plugin.datasets.parquet import (
     DESCRIPTIONS,
     ERRORS,
-    INDEX,
     TEXT_FEATURES,
     check_unique,
     dataset_names,
+    read_rows,
     read_table,
     read_text_features,
     sample_key,
+    write_rows,
     write_table,
     write_text_features,
 )
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def test_rows_come_back_with_nulls_for_what_was_left_out(tmp_path):
     rows = [{"dataset": "a", "sample_id": "x/1", "depth_scale": 0.001}, {"dataset": "a", "sample_id": "x/2"}]
-    write_table(tmp_path / "index.parquet", INDEX, rows)
-    back = read_table(tmp_path / "index.parquet", INDEX)
-    assert [r["sample_id"] for r in back] == ["x/1", "x/2"]
+    write_rows(tmp_path / "index.parquet", IndexRow, rows)
+    back = read_rows(tmp_path / "index.parquet", IndexRow)
+    assert [r.sample_id for r in back] == ["x/1", "x/2"]
     assert back[0]["depth_scale"] == 0.001
     assert back[1]["depth"] is None
     assert sample_key(back[0]) == "a/x/1"
@@ -39,13 +41,13 @@ def test_vectors_and_an_empty_table(tmp_path):
 
 def test_errors_name_the_file_and_the_cause(tmp_path):
     with pytest.raises(InputError, match=r"nothing.parquet does not exist"):
-        read_table(tmp_path / "nothing.parquet", INDEX)
+        read_rows(tmp_path / "nothing.parquet", IndexRow)
     (tmp_path / "bad.parquet").write_text("not a table")
     with pytest.raises(InputError, match=r"bad.parquet is not a readable Parquet file"):
-        read_table(tmp_path / "bad.parquet", INDEX)
+        read_rows(tmp_path / "bad.parquet", IndexRow)
     write_table(tmp_path / "other.parquet", TEXT_FEATURES, [])
     with pytest.raises(InputError, match="lacks the columns dataset, sample_id"):
-        read_table(tmp_path / "other.parquet", INDEX)
+        read_rows(tmp_path / "other.parquet", IndexRow)
 
 
 def test_a_sample_listed_twice_is_named():
@@ -108,7 +110,7 @@ def test_columns_twice_and_columns_that_mean_the_same(tmp_path):
     )
     rows = read_table(path, ["text", "dataset", "depth_min"])
     assert rows[1] == {"text": "two", "dataset": "a", "depth_min": 2.0}
-    assert isinstance(rows[1]["depth_min"], float)
+    assert isinstance(rows[1].depth_min, float)
 
 
 def test_a_name_that_is_not_utf_8_is_named(tmp_path):

@@ -199,7 +199,7 @@ def test_datasets_list_as_predictions_do(tmp_path, caplog):
     os.symlink("../far", root / "far")
     with caplog.at_level(logging.WARNING):
         rows = RGBDFolder(str(root), image="*_rgb.jpg").index()
-    assert [row["sample_id"] for row in rows] == ["a", "far/c"]
+    assert [row.sample_id for row in rows] == ["a", "far/c"]
     assert "1 ._*, 1 pipes, sockets and devices, 1 whose names are not UTF-8: rename them" in caplog.text
 
 

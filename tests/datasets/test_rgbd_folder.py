@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from tr2m_plugin.datasets import RGBDFolder
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.plain_yaml import parse_yaml
+from tr2m_plugin.rows import IndexRow
 
 WHOLE = {"image": "*_rgb.jpg", "depth": "*_depth.png", "depth_scale": 0.001, "unit": "m", "depth_range": [0.3, 10]}
 
@@ -26,8 +26,8 @@ def fill(root, names, image="{}_rgb.jpg", depth="{}_depth.png", size=(6, 8)):
 def test_pairs_by_name_with_folders_in_the_sample_id(tmp_path):
     fill(tmp_path, ["b", "a", "sub/c"])
     rows = RGBDFolder(str(tmp_path), name="mine", intrinsics=[1, 2, 3, 4], domain="indoor", **WHOLE).index()
-    assert [r["sample_id"] for r in rows] == ["a", "b", "sub/c"]
-    assert all(set(r) == set(INDEX) for r in rows)
+    assert [r.sample_id for r in rows] == ["a", "b", "sub/c"]
+    assert all(isinstance(row, IndexRow) for row in rows)
     first = rows[0]
     assert first["image"] == str(tmp_path / "a_rgb.jpg")
     assert first["depth"] == str(tmp_path / "a_depth.png")
@@ -38,30 +38,30 @@ def test_pairs_by_name_with_folders_in_the_sample_id(tmp_path):
 def test_pairs_in_folders_and_depth_that_matches_the_pictures_pattern_too(tmp_path):
     fill(tmp_path, ["1", "2"], "rgb/{}.jpg", "depth/{}.png")
     rows = RGBDFolder(str(tmp_path), **{**WHOLE, "image": "rgb/*.jpg", "depth": "depth/*.png"}).index()
-    assert [r["sample_id"] for r in rows] == ["1", "2"]
-    assert rows[0]["dataset"] == tmp_path.name
+    assert [r.sample_id for r in rows] == ["1", "2"]
+    assert rows[0].dataset == tmp_path.name
     fill(tmp_path / "flat", ["1"], "{}.png", "{}_depth.png")
     rows = RGBDFolder(str(tmp_path / "flat"), **{**WHOLE, "image": "*.png"}).index()
-    assert [r["sample_id"] for r in rows] == ["1"]
+    assert [r.sample_id for r in rows] == ["1"]
 
 
 def test_pictures_without_depth(tmp_path):
     fill(tmp_path, ["a"])
     (row,) = RGBDFolder(str(tmp_path), image="*_rgb.jpg").index()
-    assert row["depth"] is None
+    assert row.depth is None
 
 
 def test_splits_are_stable_and_can_be_assigned(tmp_path):
     names = [f"{i:03d}" for i in range(60)]
     fill(tmp_path, names)
     folder = RGBDFolder(str(tmp_path), splits={"train": 0.7, "test": 0.3}, assign={"val": ["003"]}, **WHOLE)
-    splits = {r["sample_id"]: r["split"] for r in folder.index()}
-    assert splits == {r["sample_id"]: r["split"] for r in folder.index()}
+    splits = {r.sample_id: r.split for r in folder.index()}
+    assert splits == {r.sample_id: r.split for r in folder.index()}
     assert splits["003"] == "val"
     assert 30 < sum(s == "train" for s in splits.values()) < 54
     (tmp_path / "000_rgb.jpg").unlink()
     (tmp_path / "000_depth.png").unlink()
-    assert {r["sample_id"]: r["split"] for r in folder.index()} == {k: v for k, v in splits.items() if k != "000"}
+    assert {r.sample_id: r.split for r in folder.index()} == {k: v for k, v in splits.items() if k != "000"}
 
 
 @pytest.mark.parametrize("option", ["depth_scale", "unit", "depth_range"])
@@ -104,7 +104,7 @@ def test_masks_invalid_numbers_and_a_window(tmp_path):
     cv2.imwrite(str(tmp_path / "a_mask.png"), mask)
     options = {**WHOLE, "mask": "*_mask.png", "invalid": [65535], "crop": [1, 5, 2, 6]}
     (row,) = RGBDFolder(str(tmp_path), **options).index()
-    assert row["sample_id"] == "a", "a mask is no picture of its own"
+    assert row.sample_id == "a", "a mask is no picture of its own"
     expected = np.where(mask > 0, stored, 0).astype(np.float32) / 1000
     expected[2, 2] = 0
     np.testing.assert_allclose(load_depth(row), expected[1:5, 2:6], rtol=1e-6)
@@ -121,7 +121,7 @@ def test_splits_from_files(tmp_path):
     fill(tmp_path, ["a", "b", "c"])
     (tmp_path / "train.txt").write_text("a\n\nb")
     folder = RGBDFolder(str(tmp_path), split_files={"train": "train.txt"}, assign={"val": ["b"]}, **WHOLE)
-    assert {r["sample_id"]: r["split"] for r in folder.index()} == {"a": "train", "b": "val"}
+    assert {r.sample_id: r.split for r in folder.index()} == {"a": "train", "b": "val"}
     (tmp_path / "train.txt").write_text("a\nz")
     with pytest.raises(InputError, match=r"holds no z_rgb.jpg"):
         folder.index()
@@ -234,7 +234,7 @@ def test_folders_without_rights_are_named(tmp_path, monkeypatch):
 
 def test_what_file_systems_keep_beside_data_is_passed_over(tmp_path):
     fill(tmp_path, ["a", "lost+found/b"])
-    assert [row["sample_id"] for row in RGBDFolder(str(tmp_path), **WHOLE).index()] == ["a"]
+    assert [row.sample_id for row in RGBDFolder(str(tmp_path), **WHOLE).index()] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -249,8 +249,8 @@ def test_several_kinds_of_file(tmp_path, image, depth):
     for name in ("a_rgb.txt", "a_depth.json", "e_rgb"):
         (tmp_path / name).write_text("A room.")
     rows = RGBDFolder(str(tmp_path), **{**WHOLE, "image": image, "depth": depth}).index()
-    assert [row["sample_id"] for row in rows] == ["a", "d", "sub/b.c"]
-    assert rows[1]["depth"].endswith("d_depth.npy")
+    assert [row.sample_id for row in rows] == ["a", "d", "sub/b.c"]
+    assert rows[1].depth.endswith("d_depth.npy")
     (tmp_path / "a_rgb.PNG").write_bytes((tmp_path / "d_rgb.PNG").read_bytes())
     with pytest.raises(InputError, match=r"a_rgb\.\w+ and .*a_rgb\.\w+ are both a: keep one of them"):
         RGBDFolder(str(tmp_path), **{**WHOLE, "image": image, "depth": depth}).index()
@@ -270,7 +270,7 @@ def test_sample_ids_that_yaml_takes_for_numbers(tmp_path):
     fill(tmp_path, ["0001", "17", "0x1F"])
     given = parse_yaml("{val: [0001, 17]}", "x")
     rows = RGBDFolder(str(tmp_path), assign=given, **WHOLE).index()
-    assert {row["sample_id"]: row["split"] for row in rows} == {"0001": "val", "17": "val", "0x1F": "test"}
+    assert {row.sample_id: row.split for row in rows} == {"0001": "val", "17": "val", "0x1F": "test"}
     with pytest.raises(InputError, match=r"holds no 1_rgb.jpg, which .*; 0001 is there: write it in quotes, '0001'"):
         RGBDFolder(str(tmp_path), assign={"val": [1]}, **WHOLE).index()
     with pytest.raises(InputError, match="assign must be lists of sample ids by split"):
@@ -290,7 +290,7 @@ def test_numbers_as_yaml_writes_them(tmp_path):
         "x",
     )
     (row,) = RGBDFolder(str(tmp_path), **{**WHOLE, **options}).index()
-    assert (row["depth_scale"], row["depth_min"], row["depth_max"], row["fx"]) == (0.001, 0.0005, 10, 500)
+    assert (row.depth_scale, row.depth_min, row.depth_max, row.fx) == (0.001, 0.0005, 10, 500)
 
 
 def test_invalid_numbers_are_those_of_the_stored_type(tmp_path):
@@ -330,12 +330,12 @@ def test_a_picture_has_one_split(tmp_path):
         assign={"test": ["b"]},
         **WHOLE,
     ).index()
-    assert [(row["sample_id"], row["split"]) for row in rows] == [("a", "train"), ("b", "test")]
+    assert [(row.sample_id, row.split) for row in rows] == [("a", "train"), ("b", "test")]
 
 
 def test_names_in_other_letters_are_counted(tmp_path, caplog):
     fill(tmp_path, ["a"])
     fill(tmp_path, ["B", "C"], "{}_RGB.JPG", "{}_DEPTH.PNG")
-    assert [row["sample_id"] for row in RGBDFolder(str(tmp_path), **WHOLE).index()] == ["a"]
+    assert [row.sample_id for row in RGBDFolder(str(tmp_path), **WHOLE).index()] == ["a"]
     assert "2 like *_rgb.jpg but for small and large letters" in caplog.text
     assert "2 like *_depth.png but for" in caplog.text

@@ -9,12 +9,15 @@ from tr2m_plugin.datasets.parquet import (
     ERRORS,
     INDEX,
     TEXT_FEATURES,
+    read_rows,
     read_table,
     sample_key,
+    write_rows,
     write_table,
 )
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
+from tr2m_plugin.rows import IndexRow
 
 STEPS = [{"type": "LoadDepthInputs", "text": "random"}, {"type": "ResizeDepthInputs"}, {"type": "PackDepthInputs"}]
 
@@ -116,10 +119,10 @@ def test_models_that_take_a_picture_alone_need_the_index_alone(copy):
 
 def changed_index(root, change):
     """The index of a copy whose rows of the split train went through a function with their number."""
-    rows = read_table(root / "index.parquet", INDEX)
-    for number, row in enumerate(row for row in rows if row["split"] == "train"):
+    rows = read_rows(root / "index.parquet", IndexRow)
+    for number, row in enumerate(row for row in rows if row.split == "train"):
         change(number, row)
-    write_table(root / "index.parquet", INDEX, rows)
+    write_rows(root / "index.parquet", IndexRow, rows)
 
 
 def truth(item):
@@ -141,7 +144,7 @@ def test_depth_outside_the_rows_range_is_no_measurement_in_training(copy):
 
 
 def test_a_wrong_scale_is_refused_before_training(copy):
-    changed_index(copy, lambda number, row: row.update(depth_scale=1000.0) if row["dataset"] == "rooms" else None)
+    changed_index(copy, lambda number, row: row.update(depth_scale=1000.0) if row.dataset == "rooms" else None)
     with pytest.raises(InputError, match=r"rooms: no depth of 8 pictures is in the range \[0.3, 10\] m; their median"):
         build(copy, split="train")
     build(copy, split="train", datasets=["colons"])
@@ -159,7 +162,7 @@ def test_a_picture_that_cannot_be_read_gives_way_to_the_next_of_its_dataset(copy
     found = dataset[last]["data_samples"]
     assert found.sample_id == straight.get_data_info(names.index("rooms"))["sample_id"], "the first of rooms"
     assert dataset._unreadable == {"rooms": {sample_key(straight.get_data_info(last))}}
-    changed_index(copy, lambda number, row: row.update(depth=str(bad)) if row["dataset"] == "rooms" else None)
+    changed_index(copy, lambda number, row: row.update(depth=str(bad)) if row.dataset == "rooms" else None)
     many = build(copy, split="train")
     with pytest.raises(InputError, match=r"2 of 8 pictures of rooms cannot be read, more than the share of 0.2"):
         many[0]
@@ -167,11 +170,11 @@ def test_a_picture_that_cannot_be_read_gives_way_to_the_next_of_its_dataset(copy
 
 
 def test_in_validation_unreadable_depth_counts_as_empty_where_that_is_allowed(copy):
-    rows = read_table(copy / "index.parquet", INDEX)
-    first = next(row for row in rows if row["split"] == "val")
+    rows = read_rows(copy / "index.parquet", IndexRow)
+    first = next(row for row in rows if row.split == "val")
     (copy / "bad.png").write_bytes(b"cut")
     first["depth"] = str(copy / "bad.png")
-    write_table(copy / "index.parquet", INDEX, rows)
+    write_rows(copy / "index.parquet", IndexRow, rows)
     with pytest.raises(InputError, match=r"bad.png"):
         build(copy, split="val", test_mode=True)[0]
     allowed = build(copy, split="val", test_mode=True, max_error_share=0.5)

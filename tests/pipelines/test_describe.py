@@ -1,11 +1,13 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from pipelines import describe, descriptions
 from pipelines.params import Stage
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, INDEX, read_table, write_table
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_rows, read_table, write_rows
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def run(root, *describers):
@@ -17,7 +19,7 @@ def run(root, *describers):
 @pytest.fixture
 def own(tmp_path):
     rows = [{"dataset": "mine", "sample_id": name, "split": "test", "domain": "indoor"} for name in ("a", "sub/b")]
-    write_table(tmp_path / "index.parquet", INDEX, rows)
+    write_rows(tmp_path / "index.parquet", IndexRow, rows)
     (tmp_path / "texts" / "sub").mkdir(parents=True)
     (tmp_path / "texts" / "a.txt").write_text("A hall.\n\n  A large hall.\n")
     (tmp_path / "texts" / "sub" / "b.txt").write_text("A desk.")
@@ -28,7 +30,7 @@ def test_the_worlds_pictures(world):
     rows = read_table(world / "descriptions.parquet", DESCRIPTIONS)
     texts = {}
     for row in rows:
-        texts.setdefault((row["dataset"], row["sample_id"]), []).append(row)
+        texts.setdefault((row.dataset, row.sample_id), []).append(row)
     assert len(texts) == 33
     room = texts["rooms", "test-000000"]
     assert [r["source"] for r in room] == ["scene", "scene", "objects", "objects"]
@@ -47,7 +49,7 @@ def test_it_is_deterministic(world, tmp_path):
 
 def test_text_files_beside_the_pictures(own):
     rows = run(own, {"type": "TextFiles", "folder": str(own / "texts")})
-    assert [(r["sample_id"], r["variant"], r["text"]) for r in rows] == [
+    assert [(r.sample_id, r["variant"], r["text"]) for r in rows] == [
         ("a", 0, "A hall."),
         ("a", 1, "A large hall."),
         ("sub/b", 0, "A desk."),
@@ -56,17 +58,17 @@ def test_text_files_beside_the_pictures(own):
 
 def test_text_files_may_lie_beside_the_pictures(own):
     (own / "texts" / "a.txt").unlink()
-    rows = [{**row, "image": str(own / "a_rgb.png")} for row in read_table(own / "index.parquet", INDEX)]
-    write_table(own / "index.parquet", INDEX, rows)
+    rows = [replace(row, image=str(own / "a_rgb.png")) for row in read_rows(own / "index.parquet", IndexRow)]
+    write_rows(own / "index.parquet", IndexRow, rows)
     (own / "a.txt").write_text(f"\ufeffA hall.\u2028It is large.\n{'A desk. ' * 1000}\n", encoding="utf-8")
     rows = run(own, {"type": "TextFiles", "folder": str(own / "texts")})
-    texts = [row["text"] for row in rows if row["sample_id"] == "a"]
+    texts = [row["text"] for row in rows if row.sample_id == "a"]
     assert texts == ["A hall.\u2028It is large.", ("A desk. " * 250).rstrip()]
 
 
 def test_a_sentence_for_all_and_several_describers(own):
     rows = run(own, {"type": "Sentence", "text": " A room. "}, {"type": "TextFiles", "folder": str(own / "texts")})
-    assert [r["text"] for r in rows if r["sample_id"] == "a"] == ["A room.", "A hall.", "A large hall."]
+    assert [r["text"] for r in rows if r.sample_id == "a"] == ["A room.", "A hall.", "A large hall."]
 
 
 @pytest.mark.parametrize(
@@ -114,11 +116,11 @@ def test_published_captions_and_templates(tmp_path):
         {"dataset": "nyu", "sample_id": "office/rgb_2", "split": "test"},
         {"dataset": "c3vd", "sample_id": "desc_t4_a_p2/0001", "split": "test"},
     ]
-    write_table(tmp_path / "index.parquet", INDEX, rows)
+    write_rows(tmp_path / "index.parquet", IndexRow, rows)
     for row in rows[:2]:
-        path = tmp_path / "text" / "text_all" / "nyu" / row["split"] / f"{row['sample_id']}.txt"
+        path = tmp_path / "text" / "text_all" / "nyu" / row.split / f"{row.sample_id}.txt"
         path.parent.mkdir(parents=True)
-        path.write_text("".join(f"Line {i} of {row['sample_id']}.\n" for i in range(15)))
+        path.write_text("".join(f"Line {i} of {row.sample_id}.\n" for i in range(15)))
     published = {"type": "RSA", "folder": str(tmp_path / "text"), "datasets": ["nyu"]}
     found = run(tmp_path, published, {"type": "ColonTemplate", "datasets": ["c3vd"]})
     assert len(found) == 31

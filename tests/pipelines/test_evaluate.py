@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from tr2m_plugin.benchmark.datasets import datasets_of
 from tr2m_plugin.benchmark.evaluation import Evaluation
 from tr2m_plugin.benchmark.results import PER_IMAGE
 from tr2m_plugin.benchmark.run import Options
-from tr2m_plugin.datasets.parquet import ERRORS, INDEX, read_table, sample_key, write_table
+from tr2m_plugin.datasets.parquet import ERRORS, read_rows, read_table, sample_key, write_rows
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import METRICS
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.weights import resolve_pretrained
 
 BAD = [("rooms", "train"), ("rooms", "test")]
@@ -58,7 +60,7 @@ def test_metrics_are_method_dataset_metric(evaluated):
 def test_means_are_those_of_the_table_per_image(evaluated, trained):
     metrics = json.loads((evaluated / "metrics.json").read_text())
     rows = read_table(trained / "evaluation" / "per_image.parquet", PER_IMAGE)
-    values = [r["d1"] for r in rows if r["method"] == "TR2M" and r["dataset"] == "colons"]
+    values = [r["d1"] for r in rows if r["method"] == "TR2M" and r.dataset == "colons"]
     assert metrics["TR2M"]["datasets"]["colons"]["d1"] == pytest.approx(np.mean(values))
 
 
@@ -88,8 +90,8 @@ def test_every_result_says_how_it_was_made(evaluated):
 def test_the_model_before_fine_tuning_has_a_row_of_its_own(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     root = shutil.copytree(trained, tmp_path / "copy")
-    rows = read_table(root / "index.parquet", INDEX)
-    write_table(root / "index.parquet", INDEX, [row for row in rows if row["dataset"] == "miniatures"])
+    rows = read_rows(root / "index.parquet", IndexRow)
+    write_rows(root / "index.parquet", IndexRow, [row for row in rows if row.dataset == "miniatures"])
     config = json.loads((root / "model" / "config.json").read_text())
 
     def measured(start, weights):
@@ -115,9 +117,9 @@ def test_a_protocol_with_mirror_images_is_refused(trained, tmp_path, monkeypatch
     (tmp_path / "flip").mkdir()
     (tmp_path / "flip" / "rooms.yaml").write_text("{depth_range: [0.1, 10], flip_average: true}")
     root = shutil.copytree(trained, tmp_path / "copy")
-    rows = read_table(root / "index.parquet", INDEX)
-    named = [{**row, "protocol": str(tmp_path / "flip") if row["dataset"] == "rooms" else None} for row in rows]
-    write_table(root / "index.parquet", INDEX, named)
+    rows = read_rows(root / "index.parquet", IndexRow)
+    named = [replace(row, protocol=str(tmp_path / "flip") if row.dataset == "rooms" else None) for row in rows]
+    write_rows(root / "index.parquet", IndexRow, named)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="of rooms averages with the mirror image"):
         evaluate.stage(Stage("test", PARAMS, root))
@@ -127,10 +129,10 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
     before = read_table(trained / "evaluation" / "per_image.parquet", PER_IMAGE)
     root = shutil.copytree(trained, tmp_path / "copy")
     (tmp_path / "cut.png").write_bytes(b"\x89PNG")
-    rows = read_table(root / "index.parquet", INDEX)
-    bad = [next(sample_key(r) for r in rows if (r["dataset"], r["split"]) == of) for of in BAD]
-    rows = [{**r, "depth": str(tmp_path / "cut.png")} if sample_key(r) in bad else r for r in rows]
-    write_table(root / "index.parquet", INDEX, rows)
+    rows = read_rows(root / "index.parquet", IndexRow)
+    bad = [next(r.key for r in rows if (r.dataset, r.split) == of) for of in BAD]
+    rows = [replace(r, depth=str(tmp_path / "cut.png")) if r.key in bad else r for r in rows]
+    write_rows(root / "index.parquet", IndexRow, rows)
     monkeypatch.chdir(tmp_path)
     evaluate.stage(Stage("test", PARAMS, root))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -140,7 +142,7 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
         assert (colons["images"], colons.get("failed")) == (3, None)
     after = read_table(root / "evaluation" / "per_image.parquet", PER_IMAGE)
     for method in (BASELINES["median"], BASELINES["linear"]):
-        kept = [r for r in before if r["method"] == method and sample_key(r) not in bad]
+        kept = [r for r in before if r["method"] == method and r.key not in bad]
         assert [r for r in after if r["method"] == method] == kept, "the others' numbers are what they were"
     (error,) = read_table(root / "evaluation" / "errors.parquet", ERRORS)
     assert sample_key(error) == bad[1]
@@ -153,7 +155,7 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
 
 def test_a_prediction_that_is_not_finite_is_its_models_failure(trained, tmp_path):
     rows, arrays = read_split(trained, "test")
-    rows = [row for row in rows if row["dataset"] == "rooms"]
+    rows = [row for row in rows if row.dataset == "rooms"]
 
     class Broken(PrecomputedRelativeDepth):
         def predict(self, images, texts, size=None):
@@ -173,8 +175,8 @@ def test_a_prediction_that_is_not_finite_is_its_models_failure(trained, tmp_path
 
 def test_pictures_without_depth_are_refused(trained, tmp_path, monkeypatch):
     root = shutil.copytree(trained, tmp_path / "copy")
-    rows = read_table(root / "index.parquet", INDEX)
-    write_table(root / "index.parquet", INDEX, [{**row, "depth": None} for row in rows])
+    rows = read_rows(root / "index.parquet", IndexRow)
+    write_rows(root / "index.parquet", IndexRow, [replace(row, depth=None) for row in rows])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="pictures without depth"):
         evaluate.stage(Stage("test", PARAMS, root))

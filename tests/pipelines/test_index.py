@@ -6,13 +6,14 @@ import pytest
 
 from pipelines import index
 from pipelines.params import Stage
-from tr2m_plugin.datasets.parquet import ERRORS, INDEX, read_table
+from tr2m_plugin.datasets.parquet import ERRORS, read_rows, read_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def run(root, *datasets):
     index.stage(Stage("test", {"datasets": list(datasets)}, root))
-    return read_table(root / "index.parquet", INDEX)
+    return read_rows(root / "index.parquet", IndexRow)
 
 
 def test_the_world_and_a_folder_in_one_table(world, tmp_path):
@@ -22,8 +23,8 @@ def test_the_world_and_a_folder_in_one_table(world, tmp_path):
     (tmp_path / "world").symlink_to(world / "world")
     rows = run(tmp_path, {"type": "MiniWorld"}, {"type": "RGBDFolder", "root": str(pictures), "image": "*.jpg"})
     assert len(rows) == 34
-    assert rows[0]["image"].startswith("world/rooms-train")
-    assert rows[-1]["image"] == str(pictures / "a.jpg")
+    assert rows[0].image.startswith("world/rooms-train")
+    assert rows[-1].image == str(pictures / "a.jpg")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_depth_that_cannot_be_read_is_left_out_with_its_reason(tmp_path, folder,
     cv2.imwrite(str(Path(folder["root"]) / "07_depth.png"), np.ones((4, 4), np.uint16))
     rows = run(tmp_path, folder)
     assert len(rows) == 10
-    assert not {"00", "07"} & {row["sample_id"] for row in rows}
+    assert not {"00", "07"} & {row.sample_id for row in rows}
     first, second = read_table(tmp_path / "index_errors.parquet", ERRORS)
     assert (first["dataset"], first["sample_id"], second["sample_id"]) == ("mine", "00", "07")
     assert "00_depth.png is not a depth map" in first["reason"]
@@ -75,7 +76,7 @@ def test_too_much_depth_that_cannot_be_read_is_refused_and_listed(tmp_path, fold
         run(tmp_path, folder)
     assert len(read_table(tmp_path / "index_errors.parquet", ERRORS)) == 3
     index.stage(Stage("test", {"datasets": [folder], "max_error_share": 0.25}, tmp_path))
-    assert len(read_table(tmp_path / "index.parquet", INDEX)) == 9
+    assert len(read_rows(tmp_path / "index.parquet", IndexRow)) == 9
 
 
 @pytest.mark.parametrize(

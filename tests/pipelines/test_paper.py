@@ -19,10 +19,11 @@ from pipelines import describe, descriptions, embed_text, evaluate, index, relat
 from pipelines.params import Stage
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, INDEX, read_table, sample_key
+from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_rows, read_table
 from tr2m_plugin.datasets.readers import READERS
 from tr2m_plugin.description.rsa import write_rsa
 from tr2m_plugin.evaluation import METRICS
+from tr2m_plugin.rows import IndexRow
 
 TRAINED = ("nyu", "kitti", "void", "c3vd")
 NETWORK = {
@@ -88,13 +89,13 @@ def run(sections, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         index.stage(Stage("paper", sections["index"], root))
-        rows = read_table(root / "index.parquet", INDEX)
+        rows = read_rows(root / "index.parquet", IndexRow)
         write_rsa(
             sections["describe"]["texts"]["describers"][0]["folder"],
             (
-                {**row, "text": f"sentence {line} of {row['sample_id']}"}
+                {**row, "text": f"sentence {line} of {row.sample_id}"}
                 for row in rows
-                if row["dataset"] in ("nyu", "kitti", "void")
+                if row.dataset in ("nyu", "kitti", "void")
                 for line in range(15)
             ),
         )
@@ -113,10 +114,10 @@ def run(sections, tmp_path_factory):
 
 
 def test_every_dataset_is_indexed_with_its_protocol(run):
-    rows = read_table(run / "work/paper/index.parquet", INDEX)
-    assert {row["dataset"] for row in rows} == set(READERS)
-    assert {row["dataset"] for row in rows if row["split"] == "train"} == set(TRAINED)
-    assert {row["protocol"] for row in rows} == {"release"}
+    rows = read_rows(run / "work/paper/index.parquet", IndexRow)
+    assert {row.dataset for row in rows} == set(READERS)
+    assert {row.dataset for row in rows if row.split == "train"} == set(TRAINED)
+    assert {row.protocol for row in rows} == {"release"}
 
 
 def test_every_picture_has_its_sentences(run):
@@ -132,8 +133,7 @@ def test_every_picture_has_its_sentences(run):
 def test_relative_depth_has_the_protocols_sizes(run):
     arrays = find_arrays(run / "work/paper/relative_depth")
     shapes = {
-        row["dataset"]: read_array(arrays[sample_key(row)]).shape
-        for row in read_table(run / "work/paper/index.parquet", INDEX)
+        row.dataset: read_array(arrays[row.key]).shape for row in read_rows(run / "work/paper/index.parquet", IndexRow)
     }
     assert shapes == {**dict.fromkeys(READERS, (434, 560)), "kitti": (350, 1204), "sun_rgbd": (518, 728)}
 
@@ -182,5 +182,5 @@ def test_a_dataset_without_a_root_is_left_out_with_a_word(sections, tmp_path, ca
         {**entry, "root": entry["root"] if entry["type"] == "nyu" else None} for entry in sections["index"]["datasets"]
     ]
     index.stage(Stage("paper", {**sections["index"], "datasets": entries}, tmp_path))
-    assert {row["dataset"] for row in read_table(tmp_path / "index.parquet", INDEX)} == {"nyu"}
+    assert {row.dataset for row in read_rows(tmp_path / "index.parquet", IndexRow)} == {"nyu"}
     assert "kitti is left out, since it has no root" in capsys.readouterr().out

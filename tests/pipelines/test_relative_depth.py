@@ -10,10 +10,11 @@ from pipelines.networks import weights_digest
 from pipelines.params import Stage
 from pipelines.relative_depth import RelativeDepthProcessor, picture_stamp, stage
 from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_image, write_shard
-from tr2m_plugin.datasets.parquet import INDEX, read_table
+from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.datasets.table_dataset import TableDataset
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import RelativeDepth
+from tr2m_plugin.rows import IndexRow
 
 from tests.conftest import RELATIVE_DEPTH  # isort: skip
 
@@ -22,11 +23,11 @@ MODEL = {"pretrained": "mini_depth_anything", "size": [112, 140]}
 
 def test_the_shards_hold_what_the_network_says(world):
     arrays = find_arrays(world / "relative_depth")
-    row = next(r for r in read_table(world / "index.parquet", INDEX) if r["dataset"] == "colons")
-    stored = read_array(arrays[f"colons/{row['sample_id']}"])
+    row = next(r for r in read_rows(world / "index.parquet", IndexRow) if r.dataset == "colons")
+    stored = read_array(arrays[f"colons/{row.sample_id}"])
     assert len(arrays) == 33
     assert stored.dtype == np.float16
-    expected = RelativeDepth(**MODEL)([read_image(f"{world}/{row['image']}")])[0, 0].numpy()
+    expected = RelativeDepth(**MODEL)([read_image(f"{world}/{row.image}")])[0, 0].numpy()
     np.testing.assert_allclose(stored, expected, rtol=2e-3, atol=1e-3)
 
 

@@ -12,21 +12,22 @@ from pipelines import render
 from pipelines.params import Stage
 from pipelines.render import plan
 from tr2m_plugin.datasets.arrays import read_depth, read_image
-from tr2m_plugin.datasets.parquet import INDEX, OBJECTS, SCENES, read_table
+from tr2m_plugin.datasets.parquet import OBJECTS, SCENES, read_rows, read_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def test_the_tables_agree_with_the_shards(world):
-    rows = read_table(world / "world" / "index.parquet", INDEX)
+    rows = read_rows(world / "world" / "index.parquet", IndexRow)
     assert len(rows) == 33
     for row in rows[::5]:
         image, depth = (f"{world / 'world'}/{row[name]}" for name in ("image", "depth"))
         assert read_image(image).shape == (112, 140, 3)
-        known = read_depth(depth, row["depth_scale"])
+        known = read_depth(depth, row.depth_scale)
         known = known[known > 0]
-        assert row["depth_min"] < np.median(known) < row["depth_max"]
-    keys = {(r["dataset"], r["sample_id"]) for r in rows}
-    assert {(r["dataset"], r["sample_id"]) for r in read_table(world / "world" / "scenes.parquet", SCENES)} == keys
+        assert row.depth_min < np.median(known) < row.depth_max
+    keys = {(r.dataset, r.sample_id) for r in rows}
+    assert {(r.dataset, r.sample_id) for r in read_table(world / "world" / "scenes.parquet", SCENES)} == keys
     objects = read_table(world / "world" / "objects.parquet", OBJECTS)
     assert all(o["label"] and 0 < o["area"] <= 1 for o in objects)
 
@@ -34,15 +35,15 @@ def test_the_tables_agree_with_the_shards(world):
 def test_a_dataset_does_not_depend_on_the_others_nor_on_the_sharding(world, tmp_path):
     params = {"shard_size": 3, "workers": 1, "datasets": {"rooms": {"test": 4}}}
     render.stage(Stage("test", params, tmp_path))
-    (row, *_) = read_table(tmp_path / "world" / "index.parquet", INDEX)
-    here = read_image(f"{tmp_path / 'world'}/{row['image']}")
-    there = [r for r in read_table(world / "world" / "index.parquet", INDEX) if r["sample_id"] == row["sample_id"]]
+    (row, *_) = read_rows(tmp_path / "world" / "index.parquet", IndexRow)
+    here = read_image(f"{tmp_path / 'world'}/{row.image}")
+    there = [r for r in read_rows(world / "world" / "index.parquet", IndexRow) if r.sample_id == row.sample_id]
     np.testing.assert_array_equal(here, read_image(f"{world / 'world'}/{there[0]['image']}"))
 
 
 def test_nothing_to_render_leaves_empty_tables(tmp_path):
     render.stage(Stage("test", {"datasets": {}}, tmp_path))
-    assert read_table(tmp_path / "world" / "index.parquet", INDEX) == []
+    assert read_rows(tmp_path / "world" / "index.parquet", IndexRow) == []
 
 
 def test_unknown_datasets_and_trained_zero_shot_are_refused():

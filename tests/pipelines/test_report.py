@@ -6,7 +6,8 @@ import pytest
 from pipelines import evaluate, report
 from pipelines.params import Stage
 from pipelines.report import curves_figure
-from tr2m_plugin.datasets.parquet import INDEX, read_table, write_table
+from tr2m_plugin.datasets.parquet import read_rows, write_rows
+from tr2m_plugin.rows import IndexRow
 
 EVALUATE = {"batch_size": 4, "device": "cpu", "kind": "fixture"}
 
@@ -26,8 +27,8 @@ def root(trained, tmp_path_factory):
 def fine_tuned(root, tmp_path_factory):
     """The folder of a page about two pictures of one dataset, trained from given weights without validation."""
     folder = tmp_path_factory.mktemp("fine_tuned")
-    rows = read_table(root / "index.parquet", INDEX)
-    write_table(root / "index.parquet", INDEX, [row for row in rows if row["dataset"] == "miniatures"])
+    rows = read_rows(root / "index.parquet", IndexRow)
+    write_rows(root / "index.parquet", IndexRow, [row for row in rows if row.dataset == "miniatures"])
     (root / "validation.csv").write_text("iteration\n")
     say(root, load_from="tr2m_mini")
     with pytest.MonkeyPatch.context() as patch:

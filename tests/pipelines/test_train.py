@@ -26,9 +26,10 @@ from pipelines.train import (
     training_code,
 )
 from tr2m_plugin.checkpoint import load_checkpoint
-from tr2m_plugin.datasets.parquet import INDEX, read_table, write_table
+from tr2m_plugin.datasets.parquet import read_rows, write_rows
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import load_spec
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.tools.train import load_config
 from tr2m_plugin.training import alone_in
 
@@ -86,13 +87,13 @@ def test_the_fingerprint_follows_data_and_settings(copy, repository, tmp_path):
     logged = {**FEW_ITERATIONS, "default_hooks.logger.interval": 7, "log_level": "WARNING"}
     assert first == mark(Stage("test", section(repository, options=logged), copy)), "nor how training is logged"
     assert first != mark(Stage("test", section(repository, options={}), copy))
-    rows = read_table(copy / "index.parquet", INDEX)
-    shard = copy / next(row["depth"] for row in rows if row["split"] == "train").partition("#")[0]
+    rows = read_rows(copy / "index.parquet", IndexRow)
+    shard = copy / next(row.depth for row in rows if row.split == "train").partition("#")[0]
     content = shard.read_bytes()
     shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert first != mark(run), "depth that is another in a file of the same size is trained on anew"
     shard.write_bytes(content)
-    write_table(copy / "index.parquet", INDEX, rows[1:])
+    write_rows(copy / "index.parquet", IndexRow, rows[1:])
     assert first != mark(run)
 
 
@@ -165,8 +166,8 @@ def test_weights_as_they_are_and_fine_tuning_without_validation(copy, repository
     given = load_file(trained / "model" / "model.safetensors")
     taken = load_file(copy / "model" / "model.safetensors")
     assert all(torch.equal(given[name], taken[name]) for name in given)
-    rows = [r for r in read_table(copy / "index.parquet", INDEX) if r["split"] != "val"]
-    write_table(copy / "index.parquet", INDEX, rows)
+    rows = [r for r in read_rows(copy / "index.parquet", IndexRow) if r.split != "val"]
+    write_rows(copy / "index.parquet", IndexRow, rows)
     train.stage(Stage("test", section(repository, load_from=weights), copy))
     tuned = load_file(copy / "model" / "model.safetensors")
     difference = max(float((given[name] - tuned[name]).abs().max()) for name in given)
@@ -198,8 +199,8 @@ def test_bad_settings_are_refused(copy, repository):
         train.stage(Stage("test", section(repository, load_from="nowhere"), copy))
     with pytest.raises(InputError, match=r"no.py does not exist"):
         train.stage(Stage("test", {"config": "no.py"}, copy))
-    rows = [r for r in read_table(copy / "index.parquet", INDEX) if r["split"] == "test"]
-    write_table(copy / "index.parquet", INDEX, rows)
+    rows = [r for r in read_rows(copy / "index.parquet", IndexRow) if r.split == "test"]
+    write_rows(copy / "index.parquet", IndexRow, rows)
     with pytest.raises(InputError, match="lists no picture in the split 'train'"):
         train.stage(Stage("test", section(repository), copy))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tr2m_plugin.errors import InputError, TR2MError, reason_of
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol, name_protocol, protocol_of
 from tr2m_plugin.files import read_text
 from tr2m_plugin.plain_yaml import parse_yaml
+from tr2m_plugin.rows import IndexRow
 
 FOLDER = "RGBDFolder"
 READING = ("crop", "picture_size", "depth_size", "mask", "encoding", "filled", "planar")
@@ -28,7 +29,7 @@ CHOOSING = ("split", "test_list", "split_file", "split_csv")
 """Options of readers that say which pictures belong to a split."""
 
 
-def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[dict[str, Any]]:
+def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[IndexRow]:
     """Rows of a dataset, with the protocol by which they are evaluated.
 
     Args:
@@ -60,7 +61,7 @@ def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[d
     changes = {name: value for name, value in read.items() if value != usual[name]}
     named = name_protocol(protocol, {"reader": changes} if changes else {})
     low, high = rules.depth_range
-    return [{**row, "protocol": named, "depth_min": low, "depth_max": high} for row in rows]
+    return [replace(row, protocol=named, depth_min=low, depth_max=high) for row in rows]
 
 
 def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]]:
@@ -141,7 +142,7 @@ class Dataset:
     """
 
     name: str
-    rows: list[dict[str, Any]]
+    rows: list[IndexRow]
     protocol: Protocol
     published: int | None = None
     chosen: bool = False
@@ -150,12 +151,12 @@ class Dataset:
     @property
     def unit(self) -> str:
         """Of its depth."""
-        return self.rows[0]["unit"]
+        return self.rows[0].unit
 
     @property
     def kind(self) -> str:
         """Of its results: reproduced when a published dataset is whole and its protocol unchanged, else a fixture."""
-        return result_kind(self.rows[0]["reader"], len(self.rows), self.protocol, self.chosen)
+        return result_kind(self.rows[0].reader, len(self.rows), self.protocol, self.chosen)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -177,12 +178,12 @@ def result_kind(reader: str | None, count: int, protocol: Protocol, chosen: bool
     return "reproduced" if whole and protocol.published else "fixture"
 
 
-def datasets_of(rows: Sequence[dict[str, Any]]) -> list[Dataset]:
+def datasets_of(rows: Sequence[IndexRow]) -> list[Dataset]:
     """The datasets of rows of an index, in the order of their first rows, each measured by the protocol it names."""
-    by_name: dict[str, list[dict[str, Any]]] = {}
+    by_name: dict[str, list[IndexRow]] = {}
     for row in rows:
-        by_name.setdefault(row["dataset"], []).append(row)
-    published = {name: reader_of(of[0]["reader"]).counts.get("test") for name, of in by_name.items() if of[0]["reader"]}
+        by_name.setdefault(row.dataset, []).append(row)
+    published = {name: reader_of(of[0].reader).counts.get("test") for name, of in by_name.items() if of[0].reader}
     return [Dataset(name, of, protocol_of(of[0]), published.get(name)) for name, of in by_name.items()]
 
 
@@ -215,10 +216,10 @@ def open_datasets(
         if folder and reading:
             raise InputError(f"{name} is a folder of one's own: its entry says how it is read, not --set reader")
         rows = index_dataset({**({} if folder else {"splits": ["test"]}), **entry, **reading}, protocol)
-        rows = [row for row in rows if row["split"] == "test"]
+        rows = [row for row in rows if row.split == "test"]
         if not rows:
             raise InputError(f"{name} has no picture in the split test")
-        if any(row["depth"] is None for row in rows):
+        if any(row.depth is None for row in rows):
             raise InputError(f"{name} has pictures without depth, which nothing can be measured on")
         check_unique(rows, name)
         if limit is not None and len(rows) > limit:

@@ -22,11 +22,11 @@ from tr2m_plugin.benchmark.measuring import SCALINGS, Alignments, Measured, Meas
 from tr2m_plugin.benchmark.predictions import PredictionWriter, StoredPredictions
 from tr2m_plugin.benchmark.report import failures, write_report
 from tr2m_plugin.benchmark.results import file_name
-from tr2m_plugin.benchmark.run import Job, Options, Row, Texts, predict
+from tr2m_plugin.benchmark.run import Job, Options, Texts, predict
 from tr2m_plugin.benchmark.sentences import choose_texts, find_texts
-from tr2m_plugin.datasets.parquet import sample_key
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
+from tr2m_plugin.rows import IndexRow
 
 TAIL = 4096
 """Bytes of a picture file's end that tell whether it is another."""
@@ -112,7 +112,7 @@ class Evaluation:
                 nothing says how to align them.
         """
         for stored, data in predictions:
-            stored.check(row["sample_id"] for row in data.rows)
+            stored.check(row.sample_id for row in data.rows)
             now = {"input": data.protocol.input_hash, "unit": data.unit}
             if any(stored.settings.get(name, value) != value for name, value in now.items()):
                 raise InputError(
@@ -165,8 +165,8 @@ class Evaluation:
         rows, texts = data.rows, {}
         if description is not None and self._texts is not None:
             given, right = self._texts[description], self._texts["right"]
-            texts = {key: (given[key] or "", right[key] or "") for key in map(sample_key, rows)}
-            rows = [row for row in rows if given[sample_key(row)] is not None]  # not every picture has a wrong one
+            texts = {key: (given[key] or "", right[key] or "") for key in (row.key for row in rows)}
+            rows = [row for row in rows if given[row.key] is not None]  # not every picture has a wrong one
         about = {**facts.about, **({"description": description} if description else {})}
         size = list(options.size) if isinstance(options.size, tuple) else options.size
         made = {"size": size, "seed": options.seed if description else None, "unit_rule": estimator.unit_rule}
@@ -180,14 +180,14 @@ class Evaluation:
         settings = {"input": data.protocol.input_hash, "size": job.facts["size"]}
         settings |= {"unit": data.unit, "unit_rule": estimator.unit_rule}
         writer = PredictionWriter(folder, estimator.returns, estimator.facts, settings)
-        stamps = {row["sample_id"]: _stamp(row, texts.get(sample_key(row), ("", ""))) for row in job.rows}
+        stamps = {row.sample_id: _stamp(row, texts.get(row.key, ("", ""))) for row in job.rows}
         part = slice(None) if options.part is None else slice(options.part[0] - 1, None, options.part[1])
-        missing = [row for row in job.rows[part] if writer.done.get(row["sample_id"]) != stamps[row["sample_id"]]]
+        missing = [row for row in job.rows[part] if writer.done.get(row.sample_id) != stamps[row.sample_id]]
         source = predict(estimator, job, missing, texts, options)
         bar = tqdm(source, total=len(missing), desc=f"{data.name}, predict", unit="picture", mininterval=1)
         try:
             for row, values in bar:
-                writer.add(row["sample_id"], values, stamps[row["sample_id"]])
+                writer.add(row.sample_id, values, stamps[row.sample_id])
         finally:
             writer.flush()
         return job, folder
@@ -223,25 +223,25 @@ class Evaluation:
 
 
 def _computing(estimator: Estimator, jobs: Sequence[tuple[Job, Texts]], options: Options) -> list[tuple[Job, Source]]:
-    def source(job: Job, texts: Texts, rows: Sequence[Row]) -> Iterator[tuple[Row, np.ndarray]]:
+    def source(job: Job, texts: Texts, rows: Sequence[IndexRow]) -> Iterator[tuple[IndexRow, np.ndarray]]:
         return predict(estimator, job, rows, texts, options)
 
     return [(job, partial(source, job, texts)) for job, texts in jobs]
 
 
 def _reading(predictions: StoredPredictions, job: Job) -> Source:
-    def source(rows: Sequence[Row]) -> Iterator[tuple[Row, np.ndarray]]:
+    def source(rows: Sequence[IndexRow]) -> Iterator[tuple[IndexRow, np.ndarray]]:
         for row in rows:
-            values = attempt(partial(predictions.__getitem__, row["sample_id"]), row["sample_id"], job.failed)
+            values = attempt(partial(predictions.__getitem__, row.sample_id), row.sample_id, job.failed)
             if values is not None:
                 yield row, values
 
     return source
 
 
-def _stamp(row: Row, texts: tuple[str, str]) -> str:
+def _stamp(row: IndexRow, texts: tuple[str, str]) -> str:
     """Changes with what a picture's prediction depends on, besides the model and the settings."""
-    path = Path(row["image"].partition("#")[0])
+    path = Path(row.image.partition("#")[0])
     end, size = b"", 0
     with suppress(OSError):  # that a picture cannot be read is said where it is read
         if path.is_file():  # by what it holds, so that parts from several machines fit together
@@ -249,5 +249,5 @@ def _stamp(row: Row, texts: tuple[str, str]) -> str:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(-min(TAIL, size), os.SEEK_END)
                 end = file.read()
-    kept = [row["sample_id"], row["extras"], size, hashlib.sha256(end).hexdigest(), texts]
+    kept = [row.sample_id, row.extras, size, hashlib.sha256(end).hexdigest(), texts]
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:12]

@@ -11,11 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from tr2m_plugin.benchmark.results import image_row, pick_examples
-from tr2m_plugin.benchmark.run import Job, Row
+from tr2m_plugin.benchmark.run import Job
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.evaluation.measuring import measure
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.structures import Space
 
 SCALINGS = {
@@ -29,7 +30,7 @@ SCALINGS = {
 }
 """Alignments as the paper's tables call them."""
 
-Source = Callable[[Sequence[Row]], Iterator[tuple[Row, np.ndarray]]]
+Source = Callable[[Sequence[IndexRow]], Iterator[tuple[IndexRow, np.ndarray]]]
 """Gives a model's numbers for rows; rows without come not at all."""
 
 
@@ -45,10 +46,10 @@ class Measured:
         depths: by dataset and sample id of those, each method's depth.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
-    picks: dict[str, dict[str, Row]] = field(default_factory=dict)
+    picks: dict[str, dict[str, IndexRow]] = field(default_factory=dict)
     depths: dict[tuple[str, str], dict[str, np.ndarray]] = field(default_factory=dict)
 
 
@@ -108,23 +109,23 @@ class Measurement:
             for alignment in over:
                 alignment.add(x, truth, valid)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of the table per image."""
         methods = self.methods()
 
-        def numbers(row: Row, values: np.ndarray, truth: np.ndarray) -> list[Row]:
+        def numbers(row: IndexRow, values: np.ndarray, truth: np.ndarray) -> list[dict[str, Any]]:
             found = {method: self.depth(method, values, truth) for method in methods}
-            protocol, name = self.data.protocol, row["sample_id"]
+            protocol, name = self.data.protocol, row.sample_id
             return [image_row(m, self.data.name, name, measure(map_, truth, protocol)) for m, map_ in found.items()]
 
         for row, values, truth in self.compared(self.job.rows, self.job.label):
-            yield from attempt(partial(numbers, row, values, truth), row["sample_id"], self.job.failed) or []
+            yield from attempt(partial(numbers, row, values, truth), row.sample_id, self.job.failed) or []
 
     def methods(self) -> list[str]:
         """The methods that can be measured: a fit over a dataset needs to have seen some of its pictures."""
         return [method for method, a in self.alignments.items() if a is None or a.fitted]
 
-    def compared(self, rows: Sequence[Row], what: str) -> Iterator[tuple[Row, np.ndarray, np.ndarray]]:
+    def compared(self, rows: Sequence[IndexRow], what: str) -> Iterator[tuple[IndexRow, np.ndarray, np.ndarray]]:
         """Rows with the model's numbers and the truth, with a bar; what fails is noted in the job or its dataset.
 
         Args:
@@ -135,11 +136,11 @@ class Measurement:
         there = job.left(rows)
         bar = tqdm(self.source(there), total=len(there), desc=f"{data.name}, {what}", unit="picture", mininterval=1)
         for row, values in bar:
-            truth = attempt(partial(load_depth, row), row["sample_id"], data.failed)
+            truth = attempt(partial(load_depth, row), row.sample_id, data.failed)
             if truth is None:
                 continue
             check = partial(data.protocol.checked, values, truth, job.foreign)
-            if attempt(check, row["sample_id"], job.failed) is not None:
+            if attempt(check, row.sample_id, job.failed) is not None:
                 yield row, values, truth
 
     def depth(self, method: str, values: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -149,7 +150,7 @@ class Measurement:
             return self.job.returns.depth(values, self.data.unit)
         return alignment.apply(protocol.at_size_of(values, truth), truth, protocol.valid(truth))
 
-    def show(self, found: Measured, measured: Sequence[Row]) -> None:
+    def show(self, found: Measured, measured: Sequence[Mapping[str, Any]]) -> None:
         """Keeps each method's depth of the pictures that are shown, which the first model on a dataset chooses.
 
         Args:
@@ -158,14 +159,14 @@ class Measurement:
         """
         data, methods = self.data, self.methods()
         if data.name not in found.picks:
-            by_id = {row["sample_id"]: row for row in data.rows}
+            by_id = {row.sample_id: row for row in data.rows}
             first = pick_examples(measured, methods[0]) if methods else {}
             if data.name not in first:
                 return
-            found.picks[data.name] = {rank: by_id[row["sample_id"]] for rank, row in first[data.name].items()}
-        known = {row["sample_id"] for row in self.job.rows}
-        shown = {row["sample_id"]: row for row in found.picks[data.name].values() if row["sample_id"] in known}
+            found.picks[data.name] = {rank: by_id[one["sample_id"]] for rank, one in first[data.name].items()}
+        known = {row.sample_id for row in self.job.rows}
+        shown = {row.sample_id: row for row in found.picks[data.name].values() if row.sample_id in known}
         for row, values, truth in self.compared(list(shown.values()), "examples"):
             for method in methods:
                 depth = data.protocol.clamped(data.protocol.at_size_of(self.depth(method, values, truth), truth))
-                found.depths.setdefault((data.name, row["sample_id"]), {})[method] = depth
+                found.depths.setdefault((data.name, row.sample_id), {})[method] = depth

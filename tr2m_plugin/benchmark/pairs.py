@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -17,8 +16,7 @@ from tr2m_plugin.datasets.arrays import is_reference
 from tr2m_plugin.datasets.readers import headers_agree, load_depth
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.protocols import Protocol
-
-Row = dict[str, Any]
+from tr2m_plugin.rows import IndexRow
 
 SAMPLE = 20
 """Depth maps that are decoded of each split of a published dataset, and looked at before an evaluation."""
@@ -54,7 +52,7 @@ class Depths:
         return f"{len(counting)} depth maps decoded, {np.mean(counting):.1%} of their pixels count{empty}"
 
 
-def look(rows: Sequence[Row], protocol: Protocol, name: str, thorough: bool | None = None) -> Depths:
+def look(rows: Sequence[IndexRow], protocol: Protocol, name: str, thorough: bool | None = None) -> Depths:
     """Looks at the depth of a dataset's rows, in threads, with a bar.
 
     Args:
@@ -64,16 +62,16 @@ def look(rows: Sequence[Row], protocol: Protocol, name: str, thorough: bool | No
         thorough: whether every depth map is decoded. Default: those of a folder of one's own are; of the others
             `SAMPLE` of each split, evenly spread, and of the rest the headers of depth and picture are compared.
     """
-    found, rows = Depths(), [row for row in rows if row["depth"] is not None]
+    found, rows = Depths(), [row for row in rows if row.depth is not None]
     if thorough is None:
-        thorough = all(row["reader"] is None and not is_reference(row["depth"]) for row in rows)
-    by_split = groupby(sorted(rows, key=lambda row: row["split"]), key=lambda row: row["split"])
-    chosen = {row["sample_id"] for _, group in by_split for row in spread(list(group), SAMPLE)}
+        thorough = all(row.reader is None and not is_reference(row.truth) for row in rows)
+    by_split = groupby(sorted(rows, key=lambda row: row.split), key=lambda row: row.split)
+    chosen = {row.sample_id for _, group in by_split for row in spread(list(group), SAMPLE)}
 
-    def one(row: Row) -> tuple[float, float, float] | None:
-        if not (thorough or row["sample_id"] in chosen) and headers_agree(row):
+    def one(row: IndexRow) -> tuple[float, float, float] | None:
+        if not (thorough or row.sample_id in chosen) and headers_agree(row):
             return None
-        return attempt(partial(_measure, row, protocol), row["sample_id"], found.failed)
+        return attempt(partial(_measure, row, protocol), row.sample_id, found.failed)
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
         bar = tqdm(
@@ -86,7 +84,7 @@ def look(rows: Sequence[Row], protocol: Protocol, name: str, thorough: bool | No
     return found
 
 
-def _measure(row: Row, protocol: Protocol) -> tuple[float, float, float]:
+def _measure(row: IndexRow, protocol: Protocol) -> tuple[float, float, float]:
     depth = load_depth(row)
     some = depth[::STEP, ::STEP]
     some = some if (some > 0).any() else depth
@@ -94,7 +92,7 @@ def _measure(row: Row, protocol: Protocol) -> tuple[float, float, float]:
     return float((depth > 0).mean()), float(protocol.valid(depth).mean()), median
 
 
-def refuse_empty(found: Depths, row: Mapping[str, Any], protocol: Protocol, name: str) -> None:
+def refuse_empty(found: Depths, row: IndexRow, protocol: Protocol, name: str) -> None:
     """Raises an InputError where none of the decoded depth maps has a pixel that counts, and says why that may be.
 
     Args:
@@ -109,9 +107,9 @@ def refuse_empty(found: Depths, row: Mapping[str, Any], protocol: Protocol, name
     if not found.medians:
         raise InputError(f"{name}: none of {maps} has a measurement: every stored number is 0, invalid or masked")
     low, high = protocol.depth_range
-    unit, median, scale = row["unit"], float(np.median(found.medians)), row.get("depth_scale")
+    unit, median, scale = row.unit, float(np.median(found.medians)), row.depth_scale
     line = f"{name}: no pixel of {maps} is in the range {low:g} to {high:g} {unit}"
-    if row.get("reader") or not scale:
+    if row.reader or not scale:
         raise InputError(f"{line}; their median is {median:.4g} {unit}: are they the published files?")
     stored = median / scale
     likely = next((factor for factor in FACTORS if factor != scale and low < stored * factor < high), None)
@@ -126,7 +124,7 @@ def refuse_empty(found: Depths, row: Mapping[str, Any], protocol: Protocol, name
     )
 
 
-def spread(items: Sequence[Row], count: int, seed: int = 0) -> list[Row]:
+def spread(items: Sequence[IndexRow], count: int, seed: int = 0) -> list[IndexRow]:
     """Some items in their order, one drawn from each of as many equal stretches; all if there are no more."""
     if count >= len(items):
         return list(items)

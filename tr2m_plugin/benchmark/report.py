@@ -98,7 +98,7 @@ def _draw(out: Path, data: Dataset, found: Measured) -> None:
     first = list(dict.fromkeys(method for depths in shown for method in depths))[:SHOWN]
     examples = []
     for rank, row in found.picks[data.name].items():
-        truth, sample = load_depth(row), row["sample_id"]
+        truth, sample = load_depth(row), row.sample_id
         known = found.depths.get((data.name, sample), {})
         depths = {method: known.get(method, np.zeros_like(truth)) for method in first}
         numbers = {method: values.get((method, sample)) for method in first}

@@ -14,13 +14,12 @@ from torch.utils.data import DataLoader
 from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.benchmark.estimators import Estimator, Returns
 from tr2m_plugin.benchmark.sentences import DESCRIPTIONS
-from tr2m_plugin.datasets.parquet import sample_key
 from tr2m_plugin.errors import InputError, MissingExtraError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.units import convert
 from tr2m_plugin.workers import end_with_parent
 
-Row = dict[str, Any]
 Texts = Mapping[str, tuple[str, str]]
 """By the pictures' keys the sentence that each gets, and its right one, which says the unit of its depth."""
 
@@ -78,16 +77,16 @@ class Options:
 class _Inputs:
     """Rows with what a model takes of them, read in the loader's processes; an unreadable one comes with the reason."""
 
-    def __init__(self, estimator: Estimator, rows: Sequence[Row]) -> None:
+    def __init__(self, estimator: Estimator, rows: Sequence[IndexRow]) -> None:
         self.read, self.rows = estimator.read, rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, number: int) -> tuple[Row, Any]:
+    def __getitem__(self, number: int) -> tuple[IndexRow, Any]:
         row, failed = self.rows[number], dict[str, str]()
-        found = attempt(partial(self.read, row), row["sample_id"], failed)
-        return row, Unreadable(failed[row["sample_id"]]) if found is None else found
+        found = attempt(partial(self.read, row), row.sample_id, failed)
+        return row, Unreadable(failed[row.sample_id]) if found is None else found
 
 
 @dataclass(frozen=True)
@@ -112,21 +111,21 @@ class Job:
     """
 
     data: Dataset
-    rows: Sequence[Row]
+    rows: Sequence[IndexRow]
     label: str
     returns: Returns
     facts: Mapping[str, Any]
     failed: dict[str, str] = field(default_factory=dict)
     foreign: bool = False
 
-    def left(self, rows: Sequence[Row]) -> list[Row]:
+    def left(self, rows: Sequence[IndexRow]) -> list[IndexRow]:
         """Rows of which nothing has failed yet."""
-        return [row for row in rows if row["sample_id"] not in {**self.data.failed, **self.failed}]
+        return [row for row in rows if row.sample_id not in {**self.data.failed, **self.failed}]
 
 
 def predict(
-    estimator: Estimator, job: Job, rows: Sequence[Row], texts: Texts, options: Options
-) -> Iterator[tuple[Row, np.ndarray]]:
+    estimator: Estimator, job: Job, rows: Sequence[IndexRow], texts: Texts, options: Options
+) -> Iterator[tuple[IndexRow, np.ndarray]]:
     """Rows with the model's numbers, (h, w), a batch in memory at a time; what fails is noted in the job.
 
     Args:
@@ -145,7 +144,7 @@ def predict(
         worker_init_fn=end_with_parent,
     )
     for batch in loader:
-        job.data.failed.update({row["sample_id"]: v.reason for row, v in batch if isinstance(v, Unreadable)})
+        job.data.failed.update({row.sample_id: v.reason for row, v in batch if isinstance(v, Unreadable)})
         good = [(row, found) for row, found in batch if not isinstance(found, Unreadable)]
         try:
             found = _batch(estimator, job.data, good, texts, size)
@@ -153,18 +152,18 @@ def predict(
             raise
         except Exception:  # of one of them: one at a time
             each = [partial(_batch, estimator, job.data, [one], texts, size) for one in good]
-            tried = [attempt(run, row["sample_id"], job.failed) for run, (row, _) in zip(each, good, strict=True)]
+            tried = [attempt(run, row.sample_id, job.failed) for run, (row, _) in zip(each, good, strict=True)]
             found = [pair for pairs in tried if pairs is not None for pair in pairs]
         yield from found
 
 
 def _batch(
-    estimator: Estimator, data: Dataset, good: Sequence[tuple[Row, Any]], texts: Texts, size: Any
-) -> list[tuple[Row, np.ndarray]]:
+    estimator: Estimator, data: Dataset, good: Sequence[tuple[IndexRow, Any]], texts: Texts, size: Any
+) -> list[tuple[IndexRow, np.ndarray]]:
     if not good:
         return []
     images = [image for _, image in good]
-    sentences = [texts[sample_key(row)] for row, _ in good] if estimator.needs_text else []
+    sentences = [texts[row.key] for row, _ in good] if estimator.needs_text else []
     given = [sentence for sentence, _ in sentences]
     outputs = estimator.predict(images, given, size)
     if data.protocol.flip_average:

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,14 +15,13 @@ from tr2m_plugin.datasets.pictures import find_sentence, read_sentence
 from tr2m_plugin.description import ColonTemplate
 from tr2m_plugin.description.rsa import TEXTS, read_sentences
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 DESCRIPTIONS = ("right", "wrong_scene", "wrong_domain")
 """The rows of the paper's Table 10: the picture's own sentence, another scene's of its domain, another domain's."""
 
 PICTURES = "pictures"
 """What `tr2m describe` calls the dataset of any pictures."""
-
-Row = dict[str, Any]
 
 
 def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: str | None = None) -> dict[str, str]:
@@ -40,18 +38,18 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
     Raises:
         InputError: pictures have none; the message counts them and names the first.
     """
-    wanted = {sample_key(row): (row, data) for data in datasets for row in data.rows}
+    wanted = {row.key: (row, data) for data in datasets for row in data.rows}
     texts: dict[str, str] = {}
     for path in tables:
         found = _rsa_texts(path, wanted) if path.is_dir() else _table_texts(path, wanted)
         texts = {**found, **texts}
     for key, (row, _) in wanted.items():
-        if key not in texts and not row["reader"] and find_sentence(Path(row["image"]), row["sample_id"]):
-            texts[key] = read_sentence(Path(row["image"]), row["sample_id"])
+        if key not in texts and not row.reader and find_sentence(Path(row.image), row.sample_id):
+            texts[key] = read_sentence(Path(row.image), row.sample_id)
         elif key not in texts and text:
             texts[key] = text
-        elif key not in texts and row["dataset"] in ("c3vd", "simcol"):
-            texts[key] = ColonTemplate(row["dataset"]).describe([None], [row["sample_id"]])[0]["text"]
+        elif key not in texts and row.dataset in ("c3vd", "simcol"):
+            texts[key] = ColonTemplate(row.dataset).describe([None], [row.sample_id])[0]["text"]
     missing = [key for key in wanted if key not in texts]
     if missing:
         raise InputError(
@@ -61,13 +59,13 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
     return texts
 
 
-def rsa_file(folder: Path, row: Mapping[str, Any]) -> Path:
+def rsa_file(folder: Path, row: IndexRow) -> Path:
     """Where RSA's folder `text` has the sentences of a picture."""
     base = folder / TEXTS if (folder / TEXTS).is_dir() else folder
-    return base / row["dataset"] / row["split"] / f"{row['sample_id']}.txt"
+    return base / row.dataset / row.split / f"{row.sample_id}.txt"
 
 
-def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[IndexRow, Dataset]]) -> dict[str, str]:
     found = {}
     for key, (row, _) in wanted.items():
         path = rsa_file(folder, row)
@@ -79,7 +77,7 @@ def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[
     return found
 
 
-def _table_texts(path: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+def _table_texts(path: Path, wanted: Mapping[str, tuple[IndexRow, Dataset]]) -> dict[str, str]:
     found: dict[str, str] = {}
     sources: dict[str, str] = {}
     lines = read_table(path, ("dataset", "sample_id", "source", "text"))
@@ -94,13 +92,13 @@ def _table_texts(path: Path, wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[
     return found
 
 
-def _described(names: Collection[str], wanted: Mapping[str, tuple[Row, Dataset]]) -> dict[str, str]:
+def _described(names: Collection[str], wanted: Mapping[str, tuple[IndexRow, Dataset]]) -> dict[str, str]:
     """The keys of pictures by the names that `tr2m describe` gave them: paths below its folders, without extension.
 
     A folder is one that together with names makes paths of pictures, those that explain the most names first; where
     pictures are no files, names are sample ids.
     """
-    paths = {os.path.splitext(row["image"])[0]: key for key, (row, _) in wanted.items()}
+    paths = {os.path.splitext(row.image)[0]: key for key, (row, _) in wanted.items()}
     parts = {path: path.split("/") for path in paths}
     folders = Counter(
         "/".join(split[:-count])
@@ -113,32 +111,33 @@ def _described(names: Collection[str], wanted: Mapping[str, tuple[Row, Dataset]]
         for name in names:
             if f"{folder}/{name}" in paths:
                 found.setdefault(name, paths[f"{folder}/{name}"])
-    samples = {row["sample_id"]: key for key, (row, _) in wanted.items()}
+    samples = {row.sample_id: key for key, (row, _) in wanted.items()}
     return {**{name: samples[name] for name in names if name in samples}, **found}
 
 
-def wrong_texts(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, list[int | None]]:
-    """For each row, another row whose sentence is wrong for it, by a seeded draw (paper, Table 10).
+def wrong_texts(domains: Sequence[str | None], texts: Sequence[str], seed: int) -> dict[str, list[int | None]]:
+    """For each picture, another whose sentence is wrong for it, by a seeded draw (paper, Table 10).
 
     Args:
-        rows: with `domain` and `texts`, of which the first counts.
+        domains: of the pictures.
+        texts: their sentences.
         seed: of the draw.
 
     Returns:
-        Two lists of row numbers: `scene` takes a row of the same domain with another sentence, `domain` one of another
-        domain; None where there is none.
+        Two lists of numbers of pictures: `scene` takes one of the same domain with another sentence, `domain` one of
+        another domain; None where there is none.
     """
     rng = np.random.default_rng(seed)
     # As numbers, which compare a hundred times faster than words.
-    domains = np.unique([row["domain"] for row in rows], return_inverse=True)[1]
-    sentences = np.unique([row["texts"][0] for row in rows], return_inverse=True)[1]
+    groups = np.unique([str(domain) for domain in domains], return_inverse=True)[1]
+    sentences = np.unique(list(texts), return_inverse=True)[1]
 
     def draw(allowed: np.ndarray) -> int | None:
         return int(rng.choice(np.flatnonzero(allowed))) if allowed.any() else None
 
     return {
-        "domain": [draw(domains != domains[i]) for i in range(len(rows))],
-        "scene": [draw((domains == domains[i]) & (sentences != sentences[i])) for i in range(len(rows))],
+        "domain": [draw(groups != groups[i]) for i in range(len(texts))],
+        "scene": [draw((groups == groups[i]) & (sentences != sentences[i])) for i in range(len(texts))],
     }
 
 
@@ -156,9 +155,9 @@ def choose_texts(
     Returns:
         None for a picture that has no wrong sentence.
     """
-    rows = list({sample_key(row): row for data in datasets for row in data.rows}.values())
-    keys = [sample_key(row) for row in rows]
-    wrong = wrong_texts([{**row, "texts": [texts[key]]} for row, key in zip(rows, keys, strict=True)], seed)
+    rows = list({row.key: row for data in datasets for row in data.rows}.values())
+    keys = [row.key for row in rows]
+    wrong = wrong_texts([row.domain for row in rows], [texts[key] for key in keys], seed)
 
     def taken(numbers: Sequence[int | None], stand_in: str | None = None) -> dict[str, str | None]:
         return {key: stand_in if n is None else texts[keys[n]] for key, n in zip(keys, numbers, strict=True)}

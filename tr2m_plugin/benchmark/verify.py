@@ -23,13 +23,12 @@ from tr2m_plugin.description import ColonTemplate
 from tr2m_plugin.description.rsa import read_sentences, rsa_line
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.visualization.sample import draw_sample
 
 FAULT = "fault: "
 NAMED = 5
 """The most missing files that are named."""
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -98,25 +97,25 @@ def verify_dataset(
     reader, rules = _open(name, root, protocol, options)
     rows, lists = list(reader.rows()), reader.lists()
     missing = reader.missing_files(rows)
-    known = [row for row in reader.without(rows, missing) if row["sample_id"] in reader.unpublished]
+    known = [row for row in reader.without(rows, missing) if row.sample_id in reader.unpublished]
     excused = {file for row in known for file in reader.files(row)}
     missing = [file for file in missing if file not in excused]
-    lost = {row["sample_id"] for row in reader.without(rows, missing)}
-    whole = [row for row in rows if row["sample_id"] not in lost]
+    lost = {row.sample_id for row in reader.without(rows, missing)}
+    whole = [row for row in rows if row.sample_id not in lost]
     given = "".join(f", {option}={value}" for option, value in options.items())
     report = Report([f"{reader.title} in {reader.folder}, protocol {rules.name} {rules.hash}{given}"])
     if not rows:
         report.fault(f"no picture of {reader.title} is there")
     for row in known:
-        report.note(f"{row['split']}: {row['sample_id']} lacks files, which the publisher's archive lacks too")
-    complete, unread = True, {row["sample_id"] for row in known}
+        report.note(f"{row.split}: {row.sample_id} lacks files, which the publisher's archive lacks too")
+    complete, unread = True, {row.sample_id for row in known}
     for split, published in reader.published().items():
-        listed = any(row["split"] == split for row in rows)
-        there = [row for row in whole if row["split"] == split]
+        listed = any(row.split == split for row in rows)
+        there = [row for row in whole if row.split == split]
         complete &= _report_numbers(report, split, Counter(map(reader.video, there)), published, listed)
         if split in lists:
             _report_list(report, split, lists[split], reader.digests.get(split, ()))
-        decodable = [row for row in there if row["sample_id"] not in unread]
+        decodable = [row for row in there if row.sample_id not in unread]
         _report_decoded(report, split, reader, _decode(f"{name}, {split}", spread(decodable, sample), rules))
     if missing:
         files = len({file for row in rows for file in reader.files(row)})
@@ -166,14 +165,14 @@ def _report_list(report: Report, split: str, path: Path, known: Sequence[str]) -
     report.note(f"{split}: {path.name} {verdict} (MD5 {digest})")
 
 
-def _pair(row: Row) -> tuple[np.ndarray, np.ndarray]:
+def _pair(row: IndexRow) -> tuple[np.ndarray, np.ndarray]:
     return load_picture(row), load_depth(row)
 
 
-def _decode(what: str, rows: Sequence[Row], rules: Protocol) -> Decoded:
+def _decode(what: str, rows: Sequence[IndexRow], rules: Protocol) -> Decoded:
     decoded = Decoded()
     for row in tqdm(rows, desc=what, unit="picture", mininterval=1, disable=not rows):
-        found = attempt(partial(_pair, row), row["sample_id"], decoded.errors)
+        found = attempt(partial(_pair, row), row.sample_id, decoded.errors)
         if found is None:
             continue
         picture, depth = found
@@ -181,7 +180,7 @@ def _decode(what: str, rows: Sequence[Row], rules: Protocol) -> Decoded:
         decoded.sizes[picture.shape[:2], depth.shape] += 1
         decoded.shares.append((measured.size / depth.size, float(rules.valid(depth).mean())))
         if not measured.size:
-            decoded.empty.append(row["sample_id"])
+            decoded.empty.append(row.sample_id)
         else:
             decoded.limits.append((float(measured.min()), float(measured.max())))
     return decoded
@@ -246,12 +245,12 @@ def show_sample(
     reader, rules = _open(name, root, protocol, options)
     row = _choose(reader, list(reader.rows()), str(sample))
     sentences = find_sentences(row, descriptions)
-    title = f"{reader.title}, {row['split']}: {row['sample_id']}"
+    title = f"{reader.title}, {row.split}: {row.sample_id}"
     draw_sample(out, title, load_picture(row), load_depth(row), reader.unit, rules, sentences)
     return out
 
 
-def find_sentences(row: Mapping[str, Any], tables: Sequence[Path] = ()) -> list[tuple[str, str]]:
+def find_sentences(row: IndexRow, tables: Sequence[Path] = ()) -> list[tuple[str, str]]:
     """The descriptions of a picture with their source.
 
     Args:
@@ -272,17 +271,17 @@ def find_sentences(row: Mapping[str, Any], tables: Sequence[Path] = ()) -> list[
             found += [(f"rsa, {rsa_line(number)['model']}", text) for number, text in enumerate(lines)]
         else:
             table = read_table(path, ("dataset", "sample_id", "source", "text"))
-            found += [(line["source"], line["text"]) for line in table if sample_key(line) == sample_key(row)]
-    if not found and row["dataset"] in ("c3vd", "simcol"):
-        described = ColonTemplate(row["dataset"]).describe([None], [row["sample_id"]])
+            found += [(line["source"], line["text"]) for line in table if sample_key(line) == row.key]
+    if not found and row.dataset in ("c3vd", "simcol"):
+        described = ColonTemplate(row.dataset).describe([None], [row.sample_id])
         found = [(line["source"], line["text"]) for line in described]
     return found
 
 
-def _choose(reader: Reader, rows: Sequence[Row], sample: str) -> Row:
+def _choose(reader: Reader, rows: Sequence[IndexRow], sample: str) -> IndexRow:
     if not rows:
         raise InputError(f"{reader.folder} holds no picture of {reader.title}: {reader.publisher}")
-    by_id = {row["sample_id"]: row for row in rows}
+    by_id = {row.sample_id: row for row in rows}
     if sample in by_id:
         return by_id[sample]
     if sample.isdecimal() and int(sample) < len(rows):

@@ -5,43 +5,39 @@ Every table names a picture by `dataset` and `sample_id`; tables are joined on t
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import write_whole
+from tr2m_plugin.rows import IndexRow, PictureRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Kind = TypeVar("Kind", bound=PictureRow)
+
 CHUNK = 65536
 """Rows that are written together."""
 
-INDEX: dict[str, str] = {
-    "dataset": "string",  # name of the dataset
-    "sample_id": "string",  # unique inside its dataset
-    "split": "string",  # train, val or test
-    "domain": "string",  # indoor, outdoor, surgical, ...: what a wrong-domain description differs in
-    "image": "string",  # file or array reference, relative to the table's folder
-    "depth": "string",  # file or array reference; null without ground truth
-    "depth_scale": "double",  # from stored numbers to the unit
-    "unit": "string",  # of depth: m or mm
-    "depth_min": "double",  # depths outside these two are not evaluated
-    "depth_max": "double",
-    "fx": "double",  # intrinsics in pixels; null where unknown
-    "fy": "double",
-    "cx": "double",
-    "cy": "double",
-    "reader": "string",  # whose rule decodes its files (tr2m_plugin.datasets.readers); null for plain files
-    "extras": "string",  # what the reader needs or knows besides, as JSON; null when nothing
-    "protocol": "string",  # by which it is evaluated (tr2m_plugin.evaluation.protocols); null: depth_min to depth_max
-}
+COLUMN_TYPES = {"str": "string", "float": "double", "int": "int64", "bool": "bool", "Mapping[str, Any]": "string"}
+"""Types of columns by those of a row's fields; mappings lie there as JSON."""
+
+
+def columns_of(kind: type[PictureRow]) -> dict[str, str]:
+    """Columns of the table of a kind of rows, in the order of its fields."""
+    return {one.name: COLUMN_TYPES[str(one.type).removesuffix(" | None")] for one in fields(kind)}
+
+
+INDEX = columns_of(IndexRow)
 """One row per picture."""
 
 OBJECTS: dict[str, str] = {
@@ -170,6 +166,54 @@ def read_table(path: str | os.PathLike, columns: Iterable[str]) -> list[dict[str
     return _read(path, list(columns)).to_pylist()
 
 
+def write_rows(path: str | os.PathLike, kind: type[PictureRow], rows: Iterable[PictureRow]) -> None:
+    """Writes rows of one kind as a Parquet file, whole or not at all; see `write_table`."""
+    write_table(path, columns_of(kind), map(_stored, rows))
+
+
+def read_rows(path: str | os.PathLike, kind: type[Kind]) -> list[Kind]:
+    """Reads the table of a kind of rows.
+
+    Raises:
+        InputError: see `read_table`; or what should be JSON is none.
+    """
+    packed = [one.name for one in fields(kind) if one.type == "Mapping[str, Any]"]
+    found = []
+    for number, row in enumerate(read_table(path, columns_of(kind)), 1):
+        for name in packed:
+            row[name] = unpack(row[name], f"{path}: the column {name} in row {number}")
+        found.append(kind(**row))
+    return found
+
+
+def pack(value: Mapping[str, Any]) -> str | None:
+    """A mapping as it lies in a table: JSON, or None for an empty one."""
+    return json.dumps(value, default=list) if value else None
+
+
+def _stored(row: PictureRow) -> dict[str, Any]:
+    return {name: pack(value) if isinstance(value, Mapping) else value for name, value in vars(row).items()}
+
+
+def unpack(text: str | None, where: str) -> dict[str, Any]:
+    """The mapping that lies as JSON in a table.
+
+    Args:
+        text: see `pack`.
+        where: it lies, for messages.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        found = {} if text is None else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} should be JSON and is {text!r:.60}: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{where} should be options by name and is {text!r:.60}")
+    return found
+
+
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
     """What `write_table` kept beside the columns."""
     pq = require("pyarrow.parquet", "to read tables", "data")
@@ -280,17 +324,10 @@ def sample_key(row: Mapping[str, Any]) -> str:
     return f"{row['dataset']}/{row['sample_id']}"
 
 
-def resolve(row: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """A row of the index whose picture and depth are named from the table's folder on; absolute names stay."""
-    found = {kind: row[kind] for kind in ("image", "depth") if row.get(kind) is not None}
-    return {**row, **{kind: os.fspath(root / source) for kind, source in found.items()}}
-
-
-def check_unique(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
+def check_unique(rows: Sequence[PictureRow], path: str | os.PathLike) -> None:
     """Raises an InputError that names the first picture listed twice."""
     seen: set[str] = set()
     for row in rows:
-        key = sample_key(row)
-        if key in seen:
-            raise InputError(f"{path} lists {key} twice: sample ids must be unique inside their dataset")
-        seen.add(key)
+        if row.key in seen:
+            raise InputError(f"{path} lists {row.key} twice: sample ids must be unique inside their dataset")
+        seen.add(row.key)

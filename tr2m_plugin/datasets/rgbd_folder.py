@@ -19,6 +19,7 @@ from tr2m_plugin.datasets.readers.base import check_crop
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.files import read_lines, reading
 from tr2m_plugin.folders import count_reasons, is_utf8, walk
+from tr2m_plugin.rows import IndexRow
 
 UNITS = ("m", "mm")
 ANY = ".*"
@@ -124,8 +125,8 @@ class RGBDFolder:
                 raise InputError(f"RGBDFolder {self.root}: {option} must be {wanted}, not {getattr(self, option)!r}")
         check_crop(self.crop, f"RGBDFolder {self.root}")
 
-    def index(self) -> list[dict[str, Any]]:
-        """One row per picture, as `tables.INDEX`, sorted by sample id.
+    def index(self) -> list[IndexRow]:
+        """One row per picture, sorted by sample id.
 
         Raises:
             InputError: there is no picture; a picture has no depth, or depth has no picture; none of the first ten
@@ -149,25 +150,23 @@ class RGBDFolder:
         low, high = self.depth_range or (None, None)
         fx, fy, cx, cy = self.intrinsics or (None,) * 4
         rows = [
-            {
-                "dataset": self.name or _plain_name(root.name),
-                "sample_id": sample,
-                "split": assigned.get(sample) or self._split(sample),
-                "domain": self.domain,
-                "image": str(image),
-                "depth": str(depths[sample]) if depths else None,
-                "depth_scale": self.depth_scale,
-                "unit": self.unit or "m",
-                "depth_min": low,
-                "depth_max": high,
-                "fx": fx,
-                "fy": fy,
-                "cx": cx,
-                "cy": cy,
-                "reader": None,
-                "extras": self._extras(masks.get(sample)),
-                "protocol": None,
-            }
+            IndexRow(
+                dataset=self.name or _plain_name(root.name),
+                sample_id=sample,
+                split=assigned.get(sample) or self._split(sample),
+                domain=self.domain,
+                image=str(image),
+                depth=str(depths[sample]) if depths else None,
+                depth_scale=self.depth_scale,
+                unit=self.unit or "m",
+                depth_min=low,
+                depth_max=high,
+                fx=fx,
+                fy=fy,
+                cx=cx,
+                cy=cy,
+                extras=self._extras(masks.get(sample)),
+            )
             for sample, image in sorted(images.items())
             if sample in assigned or not listed
         ]
@@ -191,9 +190,9 @@ class RGBDFolder:
             hint = "" if near is None else f"; {near} is there: write it in quotes, '{near}'"
             raise InputError(f"{root} holds no {_named(self.image, unknown[0])}, which is assigned to a split{hint}")
 
-    def _extras(self, mask: Path | None) -> str | None:
+    def _extras(self, mask: Path | None) -> dict[str, Any]:
         known = {"mask": None if mask is None else str(mask), "invalid": list(self.invalid), "crop": self.crop}
-        return json.dumps({name: value for name, value in known.items() if value}) if any(known.values()) else None
+        return json.loads(json.dumps({name: value for name, value in known.items() if value}))
 
     @staticmethod
     def _listed(root: Path, file: str) -> list[str]:
@@ -265,11 +264,11 @@ def _named(pattern: str, sample: str) -> str:
     return pattern.replace("*", sample, 1)
 
 
-def _find_good(rows: Sequence[Mapping[str, Any]]) -> None:
+def _find_good(rows: Sequence[IndexRow]) -> None:
     """Raises the first error of the first few pairs, unless one of them is good."""
     failed: dict[str, str] = {}
     for row in rows[:TRIED]:
-        sample = row["sample_id"]
+        sample = row.sample_id
         pair = [attempt(partial(load, row), sample, failed) for load in (load_picture, load_depth)]
         if not any(part is None for part in pair):
             return

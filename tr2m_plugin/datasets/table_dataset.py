@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +17,38 @@ from torch.utils.data import get_worker_info
 from tr2m_plugin.datasets.arrays import find_arrays
 from tr2m_plugin.datasets.parquet import (
     ERRORS,
-    INDEX,
     check_unique,
     dataset_names,
+    read_rows,
     read_table,
     read_text_features,
-    resolve,
     sample_key,
 )
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.transforms.loading import within
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.workers import end_with_parent
 
 LOOKED_AT = 8
 """Pictures of a dataset whose depth must not all be out of its range."""
 
 
-def check_range(rows: Sequence[dict[str, Any]]) -> None:
+def check_range(rows: Sequence[IndexRow]) -> None:
     """Raises an InputError for a dataset of which no depth is in its range, as with a wrong `depth_scale`.
 
     Args:
         rows: of the index, with paths that can be opened.
     """
-    by_dataset: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_dataset: dict[str, list[IndexRow]] = defaultdict(list)
     for row in rows:
-        if row["depth"] is not None:
-            by_dataset[row["dataset"]].append(row)
+        if row.depth is not None:
+            by_dataset[row.dataset].append(row)
     for name, found in by_dataset.items():
         outside: list[np.ndarray] = []
         for row in found[:: -(-len(found) // LOOKED_AT)]:
-            low, high = row["depth_min"], row["depth_max"]
+            low, high = row.depth_min, row.depth_max
             try:
                 depth = load_depth(row)
             except InputError:  # `prepare_data` deals with it
@@ -59,7 +60,7 @@ def check_range(rows: Sequence[dict[str, Any]]) -> None:
             measured = np.concatenate([np.zeros(0), *outside])
             if measured.size:
                 raise InputError(
-                    f"{name}: no depth of {len(outside)} pictures is in the range [{low:g}, {high:g}] {row['unit']}; "
+                    f"{name}: no depth of {len(outside)} pictures is in the range [{low:g}, {high:g}] {row.unit}; "
                     f"their median is {np.median(measured):.4g}: correct depth_scale, unit or depth_range of the index"
                 )
 
@@ -110,29 +111,30 @@ class TableDataset(BaseDataset):
         super().__init__(ann_file="index.parquet", data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """One dictionary per picture: the index's columns, `texts`, `text_rows` and array references."""
+        """One dictionary per picture: its row of the index, `dataset`, `texts`, `text_rows` and array references."""
         root = Path(self.data_root)
-        rows = read_table(self.ann_file, INDEX)
+        rows = read_rows(self.ann_file, IndexRow)
         check_unique(rows, self.ann_file)
-        rows = [r for r in rows if r["split"] == self.split and (not self.datasets or r["dataset"] in self.datasets)]
+        rows = [r for r in rows if r.split == self.split and (not self.datasets or r.dataset in self.datasets)]
         rows = self._without_errors(rows, root)
         if not rows:
             wanted = f" of {', '.join(self.datasets)}" if self.datasets else ""
             raise InputError(f"{self.ann_file} lists no picture{wanted} in the split {self.split!r}")
-        self._counts = Counter(row["dataset"] for row in rows)
+        self._counts = Counter(row.dataset for row in rows)
         if not self.test_mode:
-            check_range([resolve(row, root) for row in rows])
+            check_range([row.resolved(root) for row in rows])
         relative = self._arrays(rows, root, self.relative_depth, "relative depth")
         tokens = self._arrays(rows, root, self.image_features, "image features")
         texts, sources, text_rows = self._texts(rows, root) if self.text else ({}, {}, {})
         return [
             {
-                **resolve(row, root),
-                "relative_depth": relative.get(sample_key(row)),
-                "image_features": tokens.get(sample_key(row)),
-                "texts": texts.get(sample_key(row)),
-                "text_sources": sources.get(sample_key(row)),
-                "text_rows": [text_rows[text] for text in texts.get(sample_key(row), ())],
+                "dataset": row.dataset,
+                "row": row.resolved(root),
+                "relative_depth": relative.get(row.key),
+                "image_features": tokens.get(row.key),
+                "texts": texts.get(row.key),
+                "text_sources": sources.get(row.key),
+                "text_rows": [text_rows[text] for text in texts.get(row.key, ())],
             }
             for row in rows
         ]
@@ -143,7 +145,7 @@ class TableDataset(BaseDataset):
             end_with_parent()  # here, since MMEngine's loaders seed their workers by a function of their own
         info = super().get_data_info(idx)
         if not self.test_mode:
-            info["truth_range"] = (info["depth_min"], info["depth_max"])
+            info["truth_range"] = (info["row"].depth_min, info["row"].depth_max)
         rows = info.pop("text_rows")
         if rows:
             info["text_features"] = self._text_features[rows]
@@ -157,11 +159,12 @@ class TableDataset(BaseDataset):
                 return self.pipeline(first)
             except InputError as error:
                 self._skip(first, error)
-                return self.pipeline({**self.get_data_info(idx), "depth": None})
+                info = self.get_data_info(idx)
+            return self.pipeline({**info, "row": replace(info["row"], depth=None)})
         for step in range(len(self)):
             info = self.get_data_info((idx + step) % len(self))
             # Batches hold pictures of one dataset, whose sizes agree.
-            if info["dataset"] != first["dataset"] or sample_key(info) in self._unreadable[info["dataset"]]:
+            if info["dataset"] != first["dataset"] or info["row"].key in self._unreadable[info["dataset"]]:
                 continue
             try:
                 return self.pipeline(info)
@@ -173,7 +176,7 @@ class TableDataset(BaseDataset):
         """Counts a picture that cannot be read, and ends where there are too many."""
         name = info["dataset"]
         unreadable, count = self._unreadable[name], self._counts[name]
-        unreadable.add(sample_key(info))
+        unreadable.add(info["row"].key)
         if len(unreadable) > self.max_error_share * count:
             if not self.max_error_share:
                 raise error
@@ -181,21 +184,21 @@ class TableDataset(BaseDataset):
                 f"{len(unreadable)} of {count} pictures of {name} cannot be read, more than the share of "
                 f"{self.max_error_share:g} that may (max_error_share); the last: {error}"
             ) from error
-        message = f"skipped: {sample_key(info)} ({error}); {len(unreadable)} of {count} pictures of {name} so far"
+        message = f"skipped: {info['row'].key} ({error}); {len(unreadable)} of {count} pictures of {name} so far"
         print_log(message, "current", logging.WARNING)
 
-    def _without_errors(self, rows: list[dict[str, Any]], root: Path) -> list[dict[str, Any]]:
+    def _without_errors(self, rows: list[IndexRow], root: Path) -> list[IndexRow]:
         """The rows without those that the pipeline could not compute relative depth of."""
         if self.relative_depth is None:
             return rows
         path = root / self.relative_depth / "errors.parquet"
-        bad = {sample_key(row): row["reason"] for row in read_table(path, ERRORS)} if path.is_file() else {}
+        bad = {sample_key(line): line["reason"] for line in read_table(path, ERRORS)} if path.is_file() else {}
         for row in rows:
-            if sample_key(row) in bad:
-                print_log(f"left out: {sample_key(row)} ({bad[sample_key(row)]})", "current", logging.WARNING)
-        return [row for row in rows if sample_key(row) not in bad]
+            if row.key in bad:
+                print_log(f"left out: {row.key} ({bad[row.key]})", "current", logging.WARNING)
+        return [row for row in rows if row.key not in bad]
 
-    def _arrays(self, rows: Sequence[dict], root: Path, folder: str | None, what: str) -> dict[str, str]:
+    def _arrays(self, rows: Sequence[IndexRow], root: Path, folder: str | None, what: str) -> dict[str, str]:
         if folder is None:
             return {}
         found = find_arrays(root / folder)
@@ -203,7 +206,7 @@ class TableDataset(BaseDataset):
         return found
 
     def _texts(
-        self, rows: Sequence[dict], root: Path
+        self, rows: Sequence[IndexRow], root: Path
     ) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, int]]:
         """The sentences of every picture, their sources, and the row of each sentence in `self._text_features`."""
         texts: dict[str, list[str]] = defaultdict(list)
@@ -214,14 +217,14 @@ class TableDataset(BaseDataset):
         # One array for all: every picture has several sentences of many numbers.
         text_rows, self._text_features = read_text_features(root / "text_features.parquet")
         self._require(rows, texts, "description", root / "descriptions.parquet")
-        used = {text for row in rows for text in texts[sample_key(row)]}
+        used = {text for row in rows for text in texts[row.key]}
         unknown = sorted(used - text_rows.keys())
         if unknown:
             raise InputError(f"{root / 'text_features.parquet'} lacks {len(unknown)} sentences, such as {unknown[0]!r}")
         return texts, sources, text_rows
 
     @staticmethod
-    def _require(rows: Sequence[dict], held: Any, what: str, where: Path) -> None:
-        missing = [sample_key(row) for row in rows if sample_key(row) not in held]
+    def _require(rows: Sequence[IndexRow], held: Any, what: str, where: Path) -> None:
+        missing = [row.key for row in rows if row.key not in held]
         if missing:
             raise InputError(f"{len(missing)} of {len(rows)} pictures have no {what} in {where}, such as {missing[0]}")

@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.measuring import measure
 from tr2m_plugin.evaluation.metrics import METRICS
-from tr2m_plugin.evaluation.protocols import protocol_of
+from tr2m_plugin.evaluation.protocols import protocol_of_sample
 from tr2m_plugin.registry import METRICS as REGISTRY
 
 
@@ -47,7 +47,7 @@ class DepthMetric(BaseMetric):
         for sample in data_samples:
             truth = sample["gt_depth_map"]["data"][0].cpu().numpy()
             pred = sample["pred_depth_map"]["data"][0].float().cpu().numpy()
-            protocol = protocol_of(sample)
+            protocol = protocol_of_sample(sample)
             try:
                 protocol.checked(pred, truth)
             except InputError as error:

@@ -23,6 +23,7 @@ from tr2m_plugin.checks import are_numbers, is_window
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
 from tr2m_plugin.plain_yaml import parse_yaml
+from tr2m_plugin.rows import IndexRow
 
 FOLDER = Path(__file__).with_name("protocol_files")
 PROTOCOLS = ("release", "zoedepth")
@@ -277,16 +278,27 @@ def _parse(text: str, what: str) -> dict[str, Any]:
     return found
 
 
-def protocol_of(row: Mapping[str, Any]) -> Protocol:
+def protocol_of(row: IndexRow) -> Protocol:
     """The protocol of a row of the index: the one it names, or the plain range of its columns.
 
-    Args:
-        row: with `dataset`, `protocol`, and `depth_min` and `depth_max` or `depth_range`.
+    Raises:
+        InputError: it has neither; or see `load_protocol`.
     """
-    if row.get("protocol"):
-        return load_protocol(os.fspath(row["protocol"]), row["dataset"])
-    limits = row.get("depth_range") or (row["depth_min"], row["depth_max"])
-    known = _parse(row["extras"], "the column extras") if row.get("extras") else {}
-    reading = {name: row[name] for name in ("unit", "depth_scale") if row.get(name) is not None}
-    reading |= {name: bool(value) if name == "mask" else value for name, value in known.items()}
-    return Protocol(limits, reader=reading, dataset=row.get("dataset", ""))
+    if row.protocol:
+        return load_protocol(row.protocol, row.dataset)
+    if row.depth_min is None or row.depth_max is None:
+        raise InputError(f"{row.key} has neither a protocol nor a range of depth by which it could be measured")
+    reading = {name: getattr(row, name) for name in ("unit", "depth_scale") if getattr(row, name) is not None}
+    reading |= {name: bool(value) if name == "mask" else value for name, value in row.extras.items()}
+    return Protocol((row.depth_min, row.depth_max), reader=reading, dataset=row.dataset)
+
+
+def protocol_of_sample(sample: Mapping[str, Any]) -> Protocol:
+    """The protocol of a sample of MMEngine's runner: the one it names, or its plain range.
+
+    Args:
+        sample: with `dataset`, `protocol` and `depth_range`, as `DepthDataSample` has them.
+    """
+    if sample.get("protocol"):
+        return load_protocol(os.fspath(sample["protocol"]), sample["dataset"])
+    return Protocol(sample["depth_range"], reader={"unit": sample["unit"]}, dataset=sample.get("dataset", ""))

@@ -3,36 +3,36 @@ import numpy as np
 import pytest
 import tree_c3vd
 
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.c3vd import C3VD, SPLIT, TEST, VIDEOS, _old_name
 from tr2m_plugin.description.templates import sequence_sentence
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def ids(root, **options):
-    return [(row["sample_id"], row["split"]) for row in C3VD(str(root), **options).index()]
+    return [(row.sample_id, row.split) for row in C3VD(str(root), **options).index()]
 
 
 def test_frames_of_sixteen_bits_whose_ends_are_no_measurement(tmp_path):
     stored = tree_c3vd.make(tmp_path)
     rows = C3VD(str(tmp_path)).index()
-    assert [(r["sample_id"], r["split"]) for r in rows] == [
+    assert [(r.sample_id, r.split) for r in rows] == [
         ("cecum_t1_b/0000", "train"),
         ("cecum_t1_b/0001", "train"),
         ("cecum_t1_a/0000", "test"),
         ("cecum_t1_a/0001", "test"),
     ]
-    assert all(set(row) == set(INDEX) for row in rows)
-    assert (rows[0]["fx"], rows[0]["unit"], rows[0]["domain"]) == (None, "mm", "surgical")
+    assert all(isinstance(row, IndexRow) for row in rows)
+    assert (rows[0].fx, rows[0].unit, rows[0].domain) == (None, "mm", "surgical")
     for row in rows:
-        depth, numbers = load_depth(row), stored[row["sample_id"]]
+        depth, numbers = load_depth(row), stored[row.sample_id]
         valid = (numbers > 0) & (numbers < 65535)
         assert depth.dtype == np.float32
         np.testing.assert_allclose(depth[valid], numbers[valid] * 100.0 / 65535, rtol=1e-6)
         assert not depth[~valid].any()
         assert load_picture(row).shape == (1080, 1350, 3)
-        assert "cecum with texture type one" in sequence_sentence(row["sample_id"])
+        assert "cecum with texture type one" in sequence_sentence(row.sample_id)
 
 
 def test_the_published_numbers():
@@ -112,10 +112,10 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
         ids(tmp_path)
     tree_c3vd.make(tmp_path, 0, 1)
     (row,) = C3VD(str(tmp_path), splits=["test"]).index()
-    cv2.imwrite(row["depth"], np.zeros((108, 135), np.uint8))
+    cv2.imwrite(row.depth, np.zeros((108, 135), np.uint8))
     with pytest.raises(InputError, match=r"0000_depth.tiff should be uint16 and is 108 × 135 uint8"):
         load_depth(row)
-    cv2.imwrite(row["depth"], np.zeros((108, 135, 3), np.uint16))
+    cv2.imwrite(row.depth, np.zeros((108, 135, 3), np.uint16))
     with pytest.raises(InputError, match=r"0000_depth.tiff has the shape \(108, 135, 3\); a depth map has one channel"):
         load_depth(row)
 

@@ -8,10 +8,10 @@ import pytest
 import tree_hypersim
 
 from tr2m_plugin.benchmark.verify import verify_dataset
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.hypersim import HyperSim, _intrinsics
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 CSV = "metadata_images_split_scene_v1.csv"
 SAMPLES = [
@@ -23,7 +23,7 @@ SAMPLES = [
 
 
 def listed(reader):
-    return [(row["sample_id"], row["split"]) for row in reader.index()]
+    return [(row.sample_id, row.split) for row in reader.index()]
 
 
 def planar(distance, y, x):
@@ -36,11 +36,11 @@ def planar(distance, y, x):
 def test_distance_becomes_planar_depth(tmp_path, dtype):
     stored = tree_hypersim.make(tmp_path, dtype=dtype)
     rows = HyperSim(str(tmp_path)).index()
-    assert all(set(row) == set(INDEX) for row in rows)
+    assert all(isinstance(row, IndexRow) for row in rows)
     assert [rows[0][name] for name in ("fx", "fy", "cx", "cy")] == [886.81, 886.81, 511.5, 383.5]
-    assert (rows[0]["unit"], rows[0]["domain"]) == ("m", "indoor")
+    assert (rows[0].unit, rows[0].domain) == ("m", "indoor")
     for row in rows:
-        depth, distance = load_depth(row), stored[row["sample_id"]]
+        depth, distance = load_depth(row), stored[row.sample_id]
         assert depth.dtype == np.float32
         for y, x in ((0, 0), (0, 1023), (767, 0), (767, 1023), (383, 511), (384, 512), (100, 900), (700, 200)):
             assert depth[y, x] == pytest.approx(planar(distance[y, x], y, x), rel=1e-6)
@@ -88,7 +88,7 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
         HyperSim(str(tmp_path)).index()
     tree_hypersim.make(tmp_path, train=0, val=0, test=1)
     (row,) = HyperSim(str(tmp_path)).index()
-    path, whole = Path(row["depth"]), Path(row["depth"]).read_bytes()
+    path, whole = Path(row.depth), Path(row.depth).read_bytes()
     for broken in (b"no HDF5", whole[: len(whole) // 2]):
         path.write_bytes(broken)
         with pytest.raises(InputError, match=r"frame.0000.depth_meters.hdf5 is not a whole HDF5 file"):

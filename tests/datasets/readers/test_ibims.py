@@ -4,23 +4,23 @@ import pytest
 import tree_ibims
 from scipy.io import savemat
 
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.ibims import IBims1
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 @pytest.mark.parametrize("below", ["ibims1_core_raw", ""])
 def test_the_raw_archive(tmp_path, below):
     stored = tree_ibims.make(tmp_path, below=below)
     rows = IBims1(str(tmp_path)).index()
-    assert [(row["sample_id"], row["split"]) for row in rows] == [("corridor_01", "test"), ("corridor_02", "test")]
-    assert all(set(row) == set(INDEX) for row in rows)
+    assert [(row.sample_id, row.split) for row in rows] == [("corridor_01", "test"), ("corridor_02", "test")]
+    assert all(isinstance(row, IndexRow) for row in rows)
     assert tuple(rows[0][key] for key in ("fx", "fy", "cx", "cy")) == tree_ibims.CAMERA
     for row in rows:
         depth = load_depth(row)
         assert depth.dtype == np.float32
-        np.testing.assert_allclose(depth, stored[row["sample_id"]] * 50.0 / 65535, rtol=1e-6)
+        np.testing.assert_allclose(depth, stored[row.sample_id] * 50.0 / 65535, rtol=1e-6)
         assert not depth[tree_ibims.UNUSABLE].any()
         assert not depth[tree_ibims.TRANSPARENT].any()
         assert load_picture(row).shape == (480, 640, 3)
@@ -30,12 +30,12 @@ def test_the_raw_archive(tmp_path, below):
 def test_the_archive_of_matlab_files(tmp_path, below):
     metres = tree_ibims.make_mat(tmp_path, below=below)
     rows = IBims1(str(tmp_path)).index()
-    assert [row["sample_id"] for row in rows] == list(metres)
+    assert [row.sample_id for row in rows] == list(metres)
     assert tuple(rows[0][key] for key in ("fx", "fy", "cx", "cy")) == tree_ibims.CAMERA, "calib is transposed"
     for number, row in enumerate(rows, 1):
         depth = load_depth(row)
         assert depth.dtype == np.float32
-        np.testing.assert_allclose(depth, metres[row["sample_id"]], rtol=1e-6)
+        np.testing.assert_allclose(depth, metres[row.sample_id], rtol=1e-6)
         np.testing.assert_array_equal(load_picture(row), tree_ibims.scene(number)[0])
 
 
@@ -53,7 +53,7 @@ def test_names_are_listed_or_all_that_are_there(tmp_path, listed):
     assert len(IBims1(str(tmp_path)).index()) == 2
     if listed:
         (tmp_path / listed).write_text("corridor_02\r\n\r\n")
-        assert [row["sample_id"] for row in IBims1(str(tmp_path)).index()] == ["corridor_02"]
+        assert [row.sample_id for row in IBims1(str(tmp_path)).index()] == ["corridor_02"]
 
 
 def test_a_half_unpacked_archive_names_the_first_file_and_the_number(tmp_path):
@@ -88,10 +88,10 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
         IBims1(str(tmp_path)).index()
     tree_ibims.make(tmp_path, test=1)
     (row,) = IBims1(str(tmp_path)).index()
-    cv2.imwrite(row["depth"].replace("depth", "mask_transp"), np.ones((240, 320), np.uint8))
+    cv2.imwrite(row.depth.replace("depth", "mask_transp"), np.ones((240, 320), np.uint8))
     with pytest.raises(InputError, match=r"mask_transp of .*/corridor_01.png should be 480 × 640, .* and is 240 × 320"):
         load_depth(row)
-    cv2.imwrite(row["depth"], np.zeros((480, 640), np.uint8))
+    cv2.imwrite(row.depth, np.zeros((480, 640), np.uint8))
     with pytest.raises(InputError, match=r"corridor_01.png should be 480 × 640 uint16 and is 480 × 640 uint8"):
         load_depth(row)
     (tmp_path / "ibims1_core_raw/calib/corridor_01.txt").write_text("559.2 559.4 312.6 241.7")

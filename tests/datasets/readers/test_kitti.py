@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tree_kitti
 
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.kitti import KITTI
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 SAMPLES = [
     ("2011_09_26/2011_09_26_drive_0057_sync/image_02/data/0000000000", "train"),
@@ -21,14 +21,14 @@ SAMPLES = [
 def test_lines_without_ground_truth_are_left_out(tmp_path):
     stored = tree_kitti.make(tmp_path, none=1)
     rows = KITTI(str(tmp_path)).index()
-    assert [(r["sample_id"], r["split"]) for r in rows] == SAMPLES, "the test list has three lines and no final newline"
-    assert all(set(row) == set(INDEX) for row in rows)
-    assert [(r["fx"], r["fy"], r["cx"]) for r in rows[:2]] == [(721.5377, 721.5377, None), (718.856, 718.856, None)]
-    assert (rows[0]["unit"], rows[0]["domain"], rows[0]["extras"]) == ("m", "outdoor", None)
+    assert [(r.sample_id, r.split) for r in rows] == SAMPLES, "the test list has three lines and no final newline"
+    assert all(isinstance(row, IndexRow) for row in rows)
+    assert [(r.fx, r.fy, r.cx) for r in rows[:2]] == [(721.5377, 721.5377, None), (718.856, 718.856, None)]
+    assert (rows[0].unit, rows[0].domain, rows[0].extras) == ("m", "outdoor", None)
     for row in rows:
         depth = load_depth(row)
         assert depth.dtype == np.float32
-        np.testing.assert_array_equal(depth, stored[row["sample_id"]] / 256)
+        np.testing.assert_array_equal(depth, stored[row.sample_id] / 256)
         assert load_picture(row).shape == (*depth.shape, 3)
     assert [load_depth(row).shape for row in rows[1:]] == [(376, 1241), (375, 1242), (370, 1226)]
 
@@ -38,9 +38,9 @@ def test_lines_without_ground_truth_are_left_out(tmp_path):
 def test_ground_truth_as_published_by_date_or_merged(tmp_path, layout, pictures, depths):
     stored = tree_kitti.make(tmp_path, pictures=pictures, depths=depths, **layout)
     rows = KITTI(str(tmp_path)).index()
-    assert [(r["sample_id"], r["split"]) for r in rows] == SAMPLES
+    assert [(r.sample_id, r.split) for r in rows] == SAMPLES
     for row in rows:
-        np.testing.assert_array_equal(load_depth(row), stored[row["sample_id"]] / 256)
+        np.testing.assert_array_equal(load_depth(row), stored[row.sample_id] / 256)
 
 
 def test_folders_and_lists_of_ones_own(tmp_path):
@@ -49,7 +49,7 @@ def test_folders_and_lists_of_ones_own(tmp_path):
     (root / "my_test.txt").write_text((root / "eigen_test_files_with_gt.txt").read_text() + "\n\n")
     reader = KITTI(str(root), splits=["test"], test_list="my_test.txt", pictures="my pictures", depths=str(gts))
     rows = reader.index()
-    assert [(r["sample_id"], r["split"]) for r in rows] == SAMPLES[2:]
+    assert [(r.sample_id, r.split) for r in rows] == SAMPLES[2:]
     np.testing.assert_array_equal(load_depth(rows[0]), stored[SAMPLES[2][0]] / 256)
     (root / "splits").mkdir()
     (root / "eigen_test_files_with_gt.txt").rename(root / "splits/eigen_test_files_with_gt.txt")
@@ -59,9 +59,9 @@ def test_folders_and_lists_of_ones_own(tmp_path):
 def test_benchmark_crop_is_at_the_bottom_and_in_the_middle(tmp_path):
     stored = tree_kitti.make(tmp_path)
     for row in KITTI(str(tmp_path), crop="kb").index():
-        assert json.loads(row["extras"]) == {"crop": "kb"}
-        depth, full = load_depth(row), stored[row["sample_id"]] / 256
-        picture, whole = load_picture(row), cv2.imread(row["image"])[..., ::-1]
+        assert json.loads(row.extras) == {"crop": "kb"}
+        depth, full = load_depth(row), stored[row.sample_id] / 256
+        picture, whole = load_picture(row), cv2.imread(row.image)[..., ::-1]
         assert depth.shape == (352, 1216)
         top, left = {(375, 1242): (23, 13), (376, 1241): (24, 12), (370, 1226): (18, 5)}[full.shape]
         assert left == int((full.shape[1] - 1216) / 2), "12, not 13, where the margin is 25"
@@ -92,11 +92,11 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     with pytest.raises(InputError, match=r"has no folder of ground truth: looked for truth"):
         KITTI(str(tmp_path), depths="truth").index()
     (row,) = KITTI(str(tmp_path), splits=["test"]).index()
-    cv2.imwrite(row["depth"], np.zeros((375, 1242), np.uint8))
+    cv2.imwrite(row.depth, np.zeros((375, 1242), np.uint8))
     with pytest.raises(InputError, match=r"0000000000.png should be uint16 and is 375 × 1242 uint8"):
         load_depth(row)
-    cv2.imwrite(row["image"], np.zeros((300, 1242, 3), np.uint8))
-    cv2.imwrite(row["depth"], np.zeros((300, 1242), np.uint16))
+    cv2.imwrite(row.image, np.zeros((300, 1242, 3), np.uint8))
+    cv2.imwrite(row.depth, np.zeros((300, 1242), np.uint16))
     with pytest.raises(InputError, match=r"0000000000.png is 300 × 1242, too small for the crop kb"):
         load_depth({**row, "extras": '{"crop": "kb"}'})
     (tmp_path / "monodepth2.txt").write_text("2011_09_26/2011_09_26_drive_0022_sync 473 r\n")
@@ -110,11 +110,11 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
 
 def test_zoedepths_names_of_the_lists(tmp_path):
     tree_kitti.make(tmp_path)
-    before = [row["sample_id"] for row in KITTI(str(tmp_path)).index()]
+    before = [row.sample_id for row in KITTI(str(tmp_path)).index()]
     for split in ("train", "test"):
         name = f"eigen_{split}_files_with_gt.txt"
         (tmp_path / name).rename(tmp_path / f"kitti_{name}")
-    assert [row["sample_id"] for row in KITTI(str(tmp_path)).index()] == before
+    assert [row.sample_id for row in KITTI(str(tmp_path)).index()] == before
     assert set(KITTI(str(tmp_path)).lists()) == {"train", "test"}
     for path in tmp_path.glob("kitti_*.txt"):
         path.unlink()

@@ -5,27 +5,27 @@ import pytest
 import tree_nyu
 from scipy.io import savemat
 
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def test_lists_with_leading_slashes_and_without_a_final_newline(tmp_path):
     stored = tree_nyu.make(tmp_path)
     rows = NYUv2(str(tmp_path)).index()
-    assert [(r["sample_id"], r["split"]) for r in rows] == [
+    assert [(r.sample_id, r.split) for r in rows] == [
         ("kitchen_0028b/rgb_00000", "train"),
         ("kitchen_0028b/rgb_00001", "train"),
         ("bathroom/rgb_00000", "test"),
         ("bathroom/rgb_00001", "test"),
     ]
-    assert all(set(row) == set(INDEX) for row in rows)
-    assert (rows[0]["fx"], rows[0]["unit"], rows[0]["domain"]) == (518.8579, "m", "indoor")
+    assert all(isinstance(row, IndexRow) for row in rows)
+    assert (rows[0].fx, rows[0].unit, rows[0].domain) == (518.8579, "m", "indoor")
     for row in rows:
         depth = load_depth(row)
         assert depth.dtype == np.float32
-        np.testing.assert_allclose(depth, stored[row["sample_id"]] / 1000, rtol=1e-6)
+        np.testing.assert_allclose(depth, stored[row.sample_id] / 1000, rtol=1e-6)
         assert load_picture(row).shape == (480, 640, 3)
 
 
@@ -40,7 +40,7 @@ def test_ten_metres_are_ten_metres(tmp_path):
 def test_the_publishers_mat_files(tmp_path):
     pictures, metres = tree_nyu.make_mat(tmp_path)
     rows = NYUv2(str(tmp_path)).index()
-    assert [r["sample_id"] for r in rows] == ["kitchen/rgb_00000", "kitchen/rgb_00002"], "1-based in splits.mat"
+    assert [r.sample_id for r in rows] == ["kitchen/rgb_00000", "kitchen/rgb_00002"], "1-based in splits.mat"
     for row, number in zip(rows, (0, 2), strict=True):
         picture = load_picture(row)
         np.testing.assert_array_equal(picture[7:474, 7:632], pictures[number, 7:474, 7:632])
@@ -51,9 +51,9 @@ def test_the_publishers_mat_files(tmp_path):
 
 def test_only_what_is_there_or_asked_for(tmp_path):
     tree_nyu.make(tmp_path)
-    assert {r["split"] for r in NYUv2(str(tmp_path), splits=["test"]).index()} == {"test"}
+    assert {r.split for r in NYUv2(str(tmp_path), splits=["test"]).index()} == {"test"}
     (tmp_path / "nyudepthv2_train_files_with_gt.txt").unlink()
-    assert {r["split"] for r in NYUv2(str(tmp_path)).index()} == {"test"}
+    assert {r.split for r in NYUv2(str(tmp_path)).index()} == {"test"}
 
 
 def test_a_half_unpacked_archive_names_the_first_file_and_the_number(tmp_path):
@@ -73,10 +73,10 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
         NYUv2(str(tmp_path), splits=["val"])
     tree_nyu.make(tmp_path, train=0, test=1)
     (row,) = NYUv2(str(tmp_path), splits=["test"]).index()
-    cv2.imwrite(row["depth"], np.zeros((240, 320), np.uint16))
+    cv2.imwrite(row.depth, np.zeros((240, 320), np.uint16))
     with pytest.raises(InputError, match=r"sync_depth_00000.png should be 480 × 640 uint16 and is 240 × 320 uint16"):
         load_depth(row)
-    cv2.imwrite(row["depth"], np.zeros((480, 640), np.uint8))
+    cv2.imwrite(row.depth, np.zeros((480, 640), np.uint8))
     with pytest.raises(InputError, match="should be 480 × 640 uint16 and is 480 × 640 uint8"):
         load_depth(row)
     (tmp_path / "nyudepthv2_test_files_with_gt.txt").write_text("bathroom/rgb_00000.jpg\n")

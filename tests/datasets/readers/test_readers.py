@@ -63,21 +63,21 @@ def test_a_byte_order_mark_in_lists_and_cameras_changes_nothing(tmp_path, name):
 def test_depth_of_another_size_than_its_picture(tmp_path, name):
     TREES[name].make(tmp_path)
     row = reader_of(name)(str(tmp_path)).index()[-1]
-    (height, width), picture = load_depth(row).shape, cv2.imread(row["image"])
-    cv2.imwrite(row["image"], picture[:-1])
-    message = rf"{row['depth']} is {height} × {width} and its picture {height - 1} × {width}: they must match"
+    (height, width), picture = load_depth(row).shape, cv2.imread(row.image)
+    cv2.imwrite(row.image, picture[:-1])
+    message = rf"{row.depth} is {height} × {width} and its picture {height - 1} × {width}: they must match"
     for extras in ({}, {"picture_size": [480, 640], "depth_size": [480, 640]}):
         reader = reader_of(name)(str(tmp_path), **extras)
         with pytest.raises(InputError, match=message):
             load_depth(reader.index()[-1])
-    Path(row["image"]).unlink()
+    Path(row.image).unlink()
     assert load_depth(row).shape == (height, width), "that there is no picture is for load_picture to say"
 
 
 def test_the_benchmark_crop_does_not_hide_another_size(tmp_path):
     tree_kitti.make(tmp_path)
     row = KITTI(str(tmp_path), crop="kb").index()[0]
-    cv2.imwrite(row["depth"], np.ones((360, 1230), np.uint16))
+    cv2.imwrite(row.depth, np.ones((360, 1230), np.uint16))
     with pytest.raises(InputError, match=r"0000.png is 360 × 1230 and its picture 375 × 1242: they must match"):
         load_depth(row)
 
@@ -160,7 +160,7 @@ def test_a_table_without_rights_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["diode", "ibims", "hypersim", "sun_rgbd"])
 def test_hidden_files_and_what_systems_keep_are_passed_over(tmp_path, name):
     TREES[name].make(tmp_path)
-    before = [row["sample_id"] for row in reader_of(name)(str(tmp_path)).index()]
+    before = [row.sample_id for row in reader_of(name)(str(tmp_path)).index()]
     folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
     for folder in folders:
         for path in [path for path in folder.iterdir() if path.is_file()]:
@@ -169,4 +169,4 @@ def test_hidden_files_and_what_systems_keep_are_passed_over(tmp_path, name):
             (folder / beside).mkdir()
             (folder / beside / "scene_00022").mkdir()
             (folder / beside / "0001.png").write_bytes(b"no picture")
-    assert [row["sample_id"] for row in reader_of(name)(str(tmp_path)).index()] == before
+    assert [row.sample_id for row in reader_of(name)(str(tmp_path)).index()] == before

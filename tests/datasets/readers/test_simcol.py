@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 import tree_simcol
 
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.simcol import SimCol3D
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def splits(root, **options):
-    return {row["sample_id"].split("/")[1]: row["split"] for row in SimCol3D(str(root), **options).index()}
+    return {row.sample_id.split("/")[1]: row.split for row in SimCol3D(str(root), **options).index()}
 
 
 def write_list(root, text):
@@ -21,15 +21,15 @@ def write_list(root, text):
 def test_transparent_frames_with_depth_to_twenty_centimetres(tmp_path):
     stored = tree_simcol.make(tmp_path)
     rows = SimCol3D(str(tmp_path)).index()
-    assert [row["sample_id"] for row in rows] == list(stored)
-    assert rows[0]["sample_id"] == "SyntheticColon_I/Frames_S1/FrameBuffer_0000"
-    assert [row["split"] for row in rows] == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
-    assert all(set(row) == set(INDEX) for row in rows)
+    assert [row.sample_id for row in rows] == list(stored)
+    assert rows[0].sample_id == "SyntheticColon_I/Frames_S1/FrameBuffer_0000"
+    assert [row.split for row in rows] == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
+    assert all(isinstance(row, IndexRow) for row in rows)
     assert [rows[0][key] for key in ("fx", "fy", "cx", "cy", "unit")] == [227.6, 237.5, 227.6, 237.5, "mm"]
     for number, row in enumerate(rows):
         depth = load_depth(row)
         assert depth.dtype == np.float32
-        np.testing.assert_allclose(depth, stored[row["sample_id"]] / 255 / 256 * 200, rtol=1e-6)
+        np.testing.assert_allclose(depth, stored[row.sample_id] / 255 / 256 * 200, rtol=1e-6)
         np.testing.assert_array_equal(load_picture(row), tree_simcol.frame(number)[0][..., :3])
     np.testing.assert_allclose(load_depth(rows[0])[0], 200, rtol=1e-6)
 
@@ -60,7 +60,7 @@ def test_trajectories_in_the_order_of_their_numbers(tmp_path):
 def test_the_names_of_the_challenges_test(tmp_path):
     tree_simcol.trajectory(tmp_path, "SyntheticColon_I_Test/Frames_S5_OP", 1)
     (row,) = SimCol3D(str(tmp_path)).index()
-    assert (row["sample_id"], row["split"]) == ("SyntheticColon_I_Test/Frames_S5_OP/FrameBuffer_0000", "test")
+    assert (row.sample_id, row.split) == ("SyntheticColon_I_Test/Frames_S5_OP/FrameBuffer_0000", "test")
     assert load_depth(row).shape == (475, 475)
     tree_simcol.trajectory(tmp_path, "SyntheticColon_I/Frames_S5", 1)
     assert splits(tmp_path) == {"Frames_S5": "test"}, "not twice"
@@ -95,10 +95,10 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
         SimCol3D(str(tmp_path)).index()
     tree_simcol.make(tmp_path, train=0, val=0, test=1)
     (row,) = SimCol3D(str(tmp_path)).index()
-    cv2.imwrite(row["depth"], np.zeros((475, 475), np.uint8))
+    cv2.imwrite(row.depth, np.zeros((475, 475), np.uint8))
     with pytest.raises(InputError, match=r"Depth_0000.png should be 475 × 475 uint16 and is 475 × 475 uint8"):
         load_depth(row)
-    cv2.imwrite(row["depth"], np.zeros((256, 256), np.uint16))
+    cv2.imwrite(row.depth, np.zeros((256, 256), np.uint16))
     with pytest.raises(InputError, match=r"should be 475 × 475 uint16 and is 256 × 256 uint16"):
         load_depth(row)
     for text in ("Frames_S99\n", "SyntheticColon_I\n"):
@@ -114,5 +114,5 @@ def test_pictures_of_sixteen_bits_as_published(tmp_path):
     tree_simcol.make(tmp_path, train=0, val=0, test=1)
     (row,) = SimCol3D(str(tmp_path)).index()
     eight = np.random.default_rng(0).integers(0, 255, (475, 475, 4), np.uint16)
-    cv2.imwrite(row["image"], eight[..., [2, 1, 0, 3]] * np.uint16(257))
+    cv2.imwrite(row.image, eight[..., [2, 1, 0, 3]] * np.uint16(257))
     np.testing.assert_array_equal(load_picture(row), eight[..., :3])

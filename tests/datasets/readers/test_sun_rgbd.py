@@ -4,10 +4,10 @@ import pytest
 import tree_sun_rgbd
 from scipy.io import savemat
 
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.sun_rgbd import SUNRGBD
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def bit_by_bit(stored):
@@ -19,15 +19,15 @@ def bit_by_bit(stored):
 def test_the_publishers_folders_and_list(tmp_path):
     stored = tree_sun_rgbd.make(tmp_path)
     rows = SUNRGBD(str(tmp_path)).index()
-    assert [row["sample_id"] for row in rows] == list(stored)
-    assert rows[1]["sample_id"] == "SUNRGBD/kv2/kinect2data/train0001/image/0000001", "listed with a slash at the end"
-    assert [row["split"] for row in rows] == ["train", "train", "test", "test"]
-    assert all(set(row) == set(INDEX) for row in rows)
+    assert [row.sample_id for row in rows] == list(stored)
+    assert rows[1].sample_id == "SUNRGBD/kv2/kinect2data/train0001/image/0000001", "listed with a slash at the end"
+    assert [row.split for row in rows] == ["train", "train", "test", "test"]
+    assert all(isinstance(row, IndexRow) for row in rows)
     assert [rows[0][key] for key in ("fx", "fy", "cx", "cy", "unit")] == [529.5, 529.5, 365, 265, "m"]
     for row in rows:
         depth = load_depth(row)
         assert depth.dtype == np.float32
-        np.testing.assert_allclose(depth, stored[row["sample_id"]] / 10000, rtol=1e-6)
+        np.testing.assert_allclose(depth, stored[row.sample_id] / 10000, rtol=1e-6)
         assert load_picture(row).shape[:2] == depth.shape
     assert load_depth(rows[0]).shape != load_depth(rows[1]).shape
 
@@ -39,9 +39,9 @@ def test_the_test_pictures_paired_by_number(tmp_path):
         (tmp_path / f"rgb/img-{number:06d}.jpg").unlink()
         (tmp_path / f"depth/{number}.png").unlink()
     rows = SUNRGBD(str(tmp_path)).index()
-    assert [(row["sample_id"], row["split"]) for row in rows] == [(name, "test") for name in names]
+    assert [(row.sample_id, row.split) for row in rows] == [(name, "test") for name in names]
     for row in rows:
-        np.testing.assert_allclose(load_depth(row), stored[row["sample_id"]] / 10000, rtol=1e-6)
+        np.testing.assert_allclose(load_depth(row), stored[row.sample_id] / 10000, rtol=1e-6)
 
 
 @pytest.mark.parametrize("depths", ["sunrgb_test_depth", "sunrgb_test_depth/sunrgbd_test_depth"])
@@ -82,7 +82,7 @@ def test_where_the_list_may_be(tmp_path):
         SUNRGBD(str(tmp_path)).index()
     assert len(SUNRGBD(str(tmp_path), split_file="elsewhere/allsplit.mat").index()) == 2
     (tmp_path / "elsewhere/allsplit.mat").rename(tmp_path / "allsplit.mat")
-    assert {row["split"] for row in SUNRGBD(str(tmp_path), splits=["test"]).index()} == {"test"}
+    assert {row.split for row in SUNRGBD(str(tmp_path), splits=["test"]).index()} == {"test"}
 
 
 def test_a_half_unpacked_archive_names_the_first_file_and_the_number(tmp_path):
@@ -111,7 +111,7 @@ def test_a_half_unpacked_archive_names_the_first_file_and_the_number(tmp_path):
 def test_errors_name_file_expectation_and_finding(tmp_path):
     tree_sun_rgbd.make(tmp_path, train=0, test=1, where="")
     (row,) = SUNRGBD(str(tmp_path)).index()
-    cv2.imwrite(row["depth"], np.zeros((427, 561), np.uint8))
+    cv2.imwrite(row.depth, np.zeros((427, 561), np.uint8))
     with pytest.raises(InputError, match=r"_abs.png should be uint16 and is 427 × 561 uint8"):
         load_depth(row)
     scene = tmp_path / "SUNRGBD/kv1/NYUdata/test0000"

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tree_void
 
-from tr2m_plugin.datasets.parquet import INDEX
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.void import VOID
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 SAMPLES = [
     ("void_1500/data/mechanical_lab1/image/1552625295.7828", "train"),
@@ -25,14 +25,14 @@ def release(tmp_path):
 def test_stamps_keep_their_dot_whichever_folder_is_the_root(tmp_path, release, root):
     stored = tree_void.make(release)
     rows = VOID(str(tmp_path / root)).index()
-    assert [(r["sample_id"], r["split"]) for r in rows] == SAMPLES
-    assert all(set(row) == set(INDEX) for row in rows)
+    assert [(r.sample_id, r.split) for r in rows] == SAMPLES
+    assert all(isinstance(row, IndexRow) for row in rows)
     assert [rows[0][name] for name in ("fx", "fy", "cx", "cy")] == [514.638, 518.858, 315.267, 247.358]
-    assert (rows[0]["unit"], rows[0]["domain"]) == ("m", "indoor")
+    assert (rows[0].unit, rows[0].domain) == ("m", "indoor")
     for row in rows:
         depth = load_depth(row)
         assert depth.dtype == np.float32
-        np.testing.assert_array_equal(depth, stored[row["sample_id"]] / 256)
+        np.testing.assert_array_equal(depth, stored[row.sample_id] / 256)
         assert load_picture(row).shape == (480, 640, 3)
 
 
@@ -40,7 +40,7 @@ def test_void_1500_under_another_name_and_without_intrinsics(tmp_path, release):
     tree_void.make(release, camera=False)
     (tmp_path / "void_full").symlink_to((release / "void_1500").rename(tmp_path / "moved"))
     rows = VOID(str(tmp_path / "void_full"), splits=["test"]).index()
-    assert [(r["sample_id"], r["split"]) for r in rows] == SAMPLES[2:]
+    assert [(r.sample_id, r.split) for r in rows] == SAMPLES[2:]
     assert [rows[0][name] for name in ("fx", "fy", "cx", "cy")] == [None] * 4
 
 
@@ -49,14 +49,14 @@ def test_listed_paths_may_begin_above_the_release(release):
     for kind in ("image", "ground_truth"):
         path = release / f"void_1500/test_{kind}.txt"
         path.write_text("\n".join(f"/data/void_release/{line}" for line in path.read_text().split()))
-    assert [(r["sample_id"], r["split"]) for r in VOID(str(release), ["test"]).index()] == SAMPLES[2:]
+    assert [(r.sample_id, r.split) for r in VOID(str(release), ["test"]).index()] == SAMPLES[2:]
 
 
 def test_only_what_is_there_or_asked_for(release):
     tree_void.make(release)
-    assert {r["split"] for r in VOID(str(release), splits=["train"]).index()} == {"train"}
+    assert {r.split for r in VOID(str(release), splits=["train"]).index()} == {"train"}
     (release / "void_1500/train_image.txt").unlink()
-    assert {r["split"] for r in VOID(str(release)).index()} == {"test"}
+    assert {r.split for r in VOID(str(release)).index()} == {"test"}
 
 
 def test_a_half_unpacked_archive_names_the_first_file_and_the_number(release):
@@ -92,10 +92,10 @@ def test_errors_name_file_expectation_and_finding(tmp_path, release):
         VOID(str(tmp_path)).index()
     tree_void.make(release, train=0, test=1)
     (row,) = VOID(str(release), splits=["test"]).index()
-    cv2.imwrite(row["depth"], np.zeros((480, 640), np.uint8))
+    cv2.imwrite(row.depth, np.zeros((480, 640), np.uint8))
     with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 and is 480 × 640 uint8"):
         load_depth(row)
-    cv2.imwrite(row["depth"], np.zeros((240, 320), np.uint16))
+    cv2.imwrite(row.depth, np.zeros((240, 320), np.uint16))
     with pytest.raises(InputError, match=r"95.7828.png should be 480 × 640 uint16 and is 240 × 320 uint16"):
         load_depth(row)
     matrix = release / "void_1500/data/desktop2/K.txt"
@@ -116,4 +116,4 @@ def test_lists_in_the_root_or_as_rsa_keeps_them(release, place):
     (release / place).mkdir(parents=True, exist_ok=True)
     for path in (release / "void_1500").glob("*.txt"):
         path.rename(release / place / path.name)
-    assert [(r["sample_id"], r["split"]) for r in VOID(str(release)).index()] == SAMPLES
+    assert [(r.sample_id, r.split) for r in VOID(str(release)).index()] == SAMPLES

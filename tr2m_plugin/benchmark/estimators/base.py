@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from inspect import signature
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.structures import Space
 from tr2m_plugin.units import UNITS, convert
 
@@ -128,7 +129,7 @@ class Estimator(ABC):
         """The estimator of a model, made with those of `weights`, `device`, `dtype` and `returns` that it takes."""
         return cls(**accepted(cls, request))
 
-    def read(self, row: Mapping[str, Any]) -> Any:
+    def read(self, row: IndexRow) -> Any:
         """What `predict` takes of a row of the index, read in a loader's process. Default: its picture, as below."""
         return load_picture(row)
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from tr2m_plugin.datasets.arrays import picture_header, read_image, read_stored, to_depth
 from tr2m_plugin.datasets.headers import turn_with
-from tr2m_plugin.datasets.readers.base import Reader, cut, extras_of, resize
+from tr2m_plugin.datasets.readers.base import Reader, cut, resize
 from tr2m_plugin.errors import InputError, MissingExtraError, require
+from tr2m_plugin.rows import IndexRow
 
 READERS = {
     "nyu": "NYUv2",
@@ -42,20 +43,20 @@ def reader_of(name: str) -> type[Reader]:
     return getattr(import_module(f"{__name__}.{name}"), READERS[name])
 
 
-def load_picture(row: Mapping[str, Any]) -> np.ndarray:
+def load_picture(row: IndexRow) -> np.ndarray:
     """The picture of a row of the index, (H, W, 3) uint8 RGB, cropped and resized as its reader says.
 
     Raises:
         InputError: the file is missing or unreadable; the message names it.
     """
-    extras = extras_of(row)
-    reader = reader_of(row["reader"]) if row.get("reader") else None
-    picture = reader.picture(row) if reader else read_image(row["image"], one_channel=True)
-    picture = cut(picture, extras.get("crop"), row["image"])
+    extras = row.extras
+    reader = reader_of(row.reader) if row.reader else None
+    picture = reader.picture(row) if reader else read_image(row.image, one_channel=True)
+    picture = cut(picture, extras.get("crop"), row.image)
     return resize(picture, extras.get("picture_size"), cv2.INTER_LINEAR)
 
 
-def load_depth(row: Mapping[str, Any]) -> np.ndarray:
+def load_depth(row: IndexRow) -> np.ndarray:
     """True depth of a row of the index, (H, W) float32 in the dataset's unit, 0 = no measurement.
 
     Where EXIF data turn the picture, depth of the stored picture's shape is turned with it (see `turn_with`).
@@ -64,23 +65,23 @@ def load_depth(row: Mapping[str, Any]) -> np.ndarray:
         InputError: the file is missing, unreadable, not of the published type or size, or of another size than its
             picture; the message names it.
     """
-    extras = extras_of(row)
-    depth = reader_of(row["reader"]).depth(row) if row.get("reader") else _plain_depth(row, extras)
-    header = picture_header(row["image"])
-    depth = turn_with(header, depth, row["depth"])
+    extras = row.extras
+    depth = reader_of(row.reader).depth(row) if row.reader else _plain_depth(row, extras)
+    header = picture_header(row.image)
+    depth = turn_with(header, depth, row.truth)
     if header is not None and header.upright != depth.shape:
         (height, width), (rows, columns) = depth.shape, header.upright
-        raise InputError(f"{row['depth']} is {height} × {width} and its picture {rows} × {columns}: they must match")
-    depth = cut(depth, extras.get("crop"), row["depth"])
+        raise InputError(f"{row.truth} is {height} × {width} and its picture {rows} × {columns}: they must match")
+    depth = cut(depth, extras.get("crop"), row.truth)
     return resize(depth, extras.get("depth_size"), cv2.INTER_NEAREST)
 
 
-def headers_agree(row: Mapping[str, Any]) -> bool:
+def headers_agree(row: IndexRow) -> bool:
     """Whether a row's picture and depth seem whole and of one size, by their headers alone, without decoding them.
 
     What it cannot tell, such as of entries of a container, agrees; only decoding finds damage inside.
     """
-    picture, depth = picture_header(row["image"]), row["depth"]
+    picture, depth = picture_header(row.image), row.truth
     if "#" in depth:
         return True
     stored: Sequence[int] | None
@@ -109,9 +110,9 @@ def _ends_with(source: str, ending: bytes) -> bool:
         return file.read() == ending
 
 
-def _plain_depth(row: Mapping[str, Any], extras: Mapping[str, Any]) -> np.ndarray:
+def _plain_depth(row: IndexRow, extras: Mapping[str, Any]) -> np.ndarray:
     """Depth of a file that needs no reader, without what its mask or its numbers call invalid."""
-    stored = read_stored(row["depth"])
+    stored = read_stored(row.truth)
     invalid = np.array(extras.get("invalid", ()), float)
     with np.errstate(over="ignore"):  # 65.535 is another number in 32 bits than in 64
         valid = ~np.isin(stored, invalid.astype(stored.dtype) if stored.dtype.kind == "f" else invalid)
@@ -120,4 +121,4 @@ def _plain_depth(row: Mapping[str, Any], extras: Mapping[str, Any]) -> np.ndarra
         if mask.shape != stored.shape:
             raise InputError(f"{extras['mask']} is {mask.shape} and its depth {stored.shape}: they must match")
         valid &= mask != 0
-    return np.where(valid, to_depth(stored, row["depth_scale"] or 1.0), np.float32(0))
+    return np.where(valid, to_depth(stored, row.depth_scale or 1.0), np.float32(0))

@@ -20,6 +20,7 @@ from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.readers.files import find_list
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import reading
+from tr2m_plugin.rows import IndexRow
 
 KB_SIZE = (352, 1216)
 """Height and width of KITTI's benchmark crop."""
@@ -30,7 +31,7 @@ class Reader(ABC):
     """A dataset as its publisher ships it.
 
     `index` lists its pictures; `picture` and `depth` decode the files of a row. What a row needs for that travels with
-    it as JSON in the column `extras`, so that a row can be decoded wherever its files are.
+    it in `extras`, so that a row can be decoded wherever its files are.
 
     Args:
         root: the dataset's folder.
@@ -118,28 +119,28 @@ class Reader(ABC):
         return {split: {"": count} for split, count in self.counts.items() if self.wants(split)}
 
     @staticmethod
-    def video(row: Mapping[str, Any]) -> str:
+    def video(row: IndexRow) -> str:
         """The video that a row belongs to, for datasets whose numbers are published by video; else nothing."""
         return ""
 
     @staticmethod
-    def files(row: Mapping[str, Any]) -> list[str]:
+    def files(row: IndexRow) -> list[str]:
         """The files that decoding a row needs; an entry of a container (`FILE#ENTRY`) is its file."""
-        return [row[kind].partition("#")[0] for kind in ("image", "depth")]
+        return [source.partition("#")[0] for source in (row.image, row.depth) if source is not None]
 
-    def missing_files(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    def missing_files(self, rows: Iterable[IndexRow]) -> list[str]:
         """The files that rows need and that are not there, each once, in order."""
         files = dict.fromkeys(file for row in rows for file in self.files(row))
         with reading(self.folder):
             return [file for file in files if not Path(file).is_file()]
 
-    def without(self, rows: Iterable[dict[str, Any]], lacking: Iterable[str]) -> list[dict[str, Any]]:
+    def without(self, rows: Iterable[IndexRow], lacking: Iterable[str]) -> list[IndexRow]:
         """The rows that need one of some missing files."""
         gone = set(lacking)
         return [row for row in rows if not gone.isdisjoint(self.files(row))] if gone else []
 
     @abstractmethod
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         """Rows of the wanted splits as the dataset lists them, whether their files are there or not.
 
         Raises:
@@ -148,7 +149,7 @@ class Reader(ABC):
 
     @staticmethod
     @abstractmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
+    def depth(row: IndexRow) -> np.ndarray:
         """Depth of a row as stored, (H, W) float32 in the dataset's unit, 0 = no measurement; before crop and size.
 
         Raises:
@@ -156,12 +157,12 @@ class Reader(ABC):
         """
 
     @staticmethod
-    def picture(row: Mapping[str, Any]) -> np.ndarray:
+    def picture(row: IndexRow) -> np.ndarray:
         """Picture of a row as stored, (H, W, 3) uint8 RGB; before crop and size."""
-        return read_image(row["image"], bits=16, one_channel=True)
+        return read_image(row.image, bits=16, one_channel=True)
 
-    def index(self) -> list[dict[str, Any]]:
-        """Rows as `tables.INDEX`, in the dataset's order; every file is there, see `allow_missing`.
+    def index(self) -> list[IndexRow]:
+        """Rows of the index, in the dataset's order; every file is there, see `allow_missing`.
 
         Raises:
             InputError: a list or a file is missing; the message names the first and says how many. Or a list or a
@@ -173,16 +174,16 @@ class Reader(ABC):
             raise InputError(f"{self.folder} holds no picture of {self.title}: {self.publisher}")
         lacking = self.missing_files(rows)
         lost = self.without(rows, lacking)
-        if lost and (self.allow_missing or all(row["sample_id"] in self.unpublished for row in lost)):
+        if lost and (self.allow_missing or all(row.sample_id in self.unpublished for row in lost)):
             print(
-                f"{self.title}: {len(lost)} pictures are left out, such as {lost[0]['sample_id']}: {lacking[0]} is not "
+                f"{self.title}: {len(lost)} pictures are left out, such as {lost[0].sample_id}: {lacking[0]} is not "
                 "there",
                 file=sys.stderr,
             )
-            out = {row["sample_id"] for row in lost}
-            rows = [row for row in rows if row["sample_id"] not in out]
+            out = {row.sample_id for row in lost}
+            rows = [row for row in rows if row.sample_id not in out]
         elif lacking:
-            per_split = Counter(row["split"] for row in rows)
+            per_split = Counter(row.split for row in rows)
             known = ", ".join(f"{split} {count}" for split, count in per_split.items())
             remedy = f"{self.remedy}, or leave out their pictures with `allow_missing=true`"
             raise InputError(
@@ -205,7 +206,7 @@ class Reader(ABC):
         depth: Path | str,
         intrinsics: Sequence[float | None] = (None, None, None, None),
         **extras: Any,
-    ) -> dict[str, Any]:
+    ) -> IndexRow:
         """A row of the index.
 
         Args:
@@ -219,25 +220,21 @@ class Reader(ABC):
         loading = {name: getattr(self, name) for name in ("crop", "picture_size", "depth_size")}
         extras = {**{name: value for name, value in loading.items() if value is not None}, **extras}
         fx, fy, cx, cy = intrinsics
-        return {
-            "dataset": self.name,
-            "sample_id": sample_id,
-            "split": split,
-            "domain": self.domain,
-            "image": str(image),
-            "depth": str(depth),
-            "depth_scale": None,
-            "unit": self.unit,
-            "depth_min": None,
-            "depth_max": None,
-            "fx": fx,
-            "fy": fy,
-            "cx": cx,
-            "cy": cy,
-            "reader": self.name,
-            "extras": json.dumps(extras, default=list) if extras else None,
-            "protocol": None,
-        }
+        return IndexRow(
+            dataset=self.name,
+            sample_id=sample_id,
+            split=split,
+            domain=self.domain,
+            image=str(image),
+            depth=str(depth),
+            unit=self.unit,
+            fx=fx,
+            fy=fy,
+            cx=cx,
+            cy=cy,
+            reader=self.name,
+            extras=json.loads(json.dumps(extras, default=list)),  # as a table gives it back
+        )
 
 
 @dataclass(frozen=True)
@@ -262,11 +259,6 @@ class ListedReader(Reader):
         wanted = [split for split in self.names if self.wants(split)]
         found = {split: find_list(self.folder, self.names[split], given[split]) for split in wanted}
         return {split: path for split, path in found.items() if path is not None}
-
-
-def extras_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row's reader noted."""
-    return json.loads(row["extras"]) if row.get("extras") else {}
 
 
 def check_crop(crop: Any, title: str) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import find_all, numbered, stored_as
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 VIDEOS = {
     **{"cecum_t1_a": 276, "cecum_t1_b": 765, "cecum_t2_a": 370, "cecum_t2_b": 1142, "cecum_t2_c": 595},
@@ -95,7 +96,7 @@ class C3VD(Reader):
         if times and max(times.values()) > 1:
             raise InputError(f"C3VD: split names {', '.join(video for video in times if times[video] > 1)} twice")
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         found = self._folders()
         for split, videos in self._split(found).items():
             for video in videos:
@@ -107,8 +108,8 @@ class C3VD(Reader):
         return {name: {video: VIDEOS[video] for video in videos if video in VIDEOS} for name, videos in split.items()}
 
     @staticmethod
-    def video(row: Mapping[str, Any]) -> str:
-        return row["sample_id"].partition("/")[0]
+    def video(row: IndexRow) -> str:
+        return row.sample_id.partition("/")[0]
 
     def _split(self, found: Iterable[str]) -> dict[str, list[str]]:
         """Videos of the wanted splits; PPSNet's is without the whole of the video that a part was found of."""
@@ -127,7 +128,7 @@ class C3VD(Reader):
             found[video] = folder
         return found
 
-    def _frames(self, video: str, split: str, folder: Path) -> Iterable[dict[str, Any]]:
+    def _frames(self, video: str, split: str, folder: Path) -> Iterable[IndexRow]:
         apart = (folder / "images").is_dir()
         images, depths = (folder / "images", folder / "depths") if apart else (folder, folder)
         pictures, measured = numbered(images, r"(\d+)_color\.png"), numbered(depths, r"(\d+)_depth\.tiff")
@@ -137,8 +138,8 @@ class C3VD(Reader):
             yield self.row(f"{video}/{frame}", split, image, measured.get(number, depths / f"{frame}_depth.tiff"))
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        stored = stored_as(row["depth"], np.uint16)
+    def depth(row: IndexRow) -> np.ndarray:
+        stored = stored_as(row.truth, np.uint16)
         return to_depth(np.where(stored == 65535, 0, stored), 100 / 65535)
 
 

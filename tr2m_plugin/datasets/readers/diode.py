@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import read_stored, to_depth
-from tr2m_plugin.datasets.readers.base import Reader, extras_of
+from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import check_stored, find_all, stored_as
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 PARTITIONS = {"train": "train", "val": "test"}
 """Our split by the publisher's: its validation set is what everybody tests on, for its test set is not out."""
@@ -45,7 +46,7 @@ class DIODEOutdoor(Reader):
     publisher: ClassVar[str] = "TTI Chicago, diode-dataset.org: train.tar.gz and val.tar.gz of DIODE Depth"
     remedy: ClassVar[str] = "leave their split out with `splits`, or do without masks with `mask=False`"
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         for partition, folder in self._partitions().items():
             if not self.wants(PARTITIONS[partition]):
                 continue
@@ -55,8 +56,8 @@ class DIODEOutdoor(Reader):
                 yield self.row(sample, PARTITIONS[partition], image, depth, CAMERA, mask=self.mask)
 
     @staticmethod
-    def files(row: Mapping[str, Any]) -> list[str]:
-        return [*Reader.files(row), *([_mask_of(row)] if extras_of(row)["mask"] else [])]
+    def files(row: IndexRow) -> list[str]:
+        return [*Reader.files(row), *([_mask_of(row)] if row.extras["mask"] else [])]
 
     def _partitions(self) -> dict[str, Path]:
         """Folders of outdoor scenes by the publisher's name of their partition."""
@@ -69,14 +70,14 @@ class DIODEOutdoor(Reader):
         return {partition.name: partition / "outdoor"} if partition.name in PARTITIONS else {}
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        depth = to_depth(stored_as(row["depth"], np.float32, SIZE))
-        if not extras_of(row)["mask"]:
+    def depth(row: IndexRow) -> np.ndarray:
+        depth = to_depth(stored_as(row.truth, np.float32, SIZE))
+        if not row.extras["mask"]:
             return depth
         mask = read_stored(_mask_of(row), "bfiu")
         check_stored(mask, _mask_of(row), mask.dtype.type, SIZE)
         return np.where(mask > 0, depth, np.float32(0))
 
 
-def _mask_of(row: Mapping[str, Any]) -> str:
-    return row["depth"].removesuffix(".npy") + "_mask.npy"
+def _mask_of(row: IndexRow) -> str:
+    return row.truth.removesuffix(".npy") + "_mask.npy"

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, extras_of
+from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import check_stored, find_all, find_list
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import reading
+from tr2m_plugin.rows import IndexRow
 
 SPLIT_CSV = "metadata_images_split_scene_v1.csv"
 COLUMNS = ("scene_name", "camera_name", "frame_id", "included_in_public_release", "split_partition_name")
@@ -77,7 +78,7 @@ class HyperSim(Reader):
         if self.planar not in ("focal", "exact"):
             raise InputError(f"HyperSim: planar must be focal or exact, not {self.planar!r}")
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         inside = self.folder / "data"
         home = inside if find_all(inside, "ai_*") else self.folder
         path = find_list(self.folder, _places(SPLIT_CSV), self.split_csv)
@@ -90,7 +91,7 @@ class HyperSim(Reader):
         else:
             raise InputError(f"{self.folder} has no {SPLIT_CSV}, which tells {', '.join(self.counts)} apart")
 
-    def _listed(self, home: Path, path: Path, cameras: Mapping[str, list[float]] | None) -> Iterable[dict[str, Any]]:
+    def _listed(self, home: Path, path: Path, cameras: Mapping[str, list[float]] | None) -> Iterable[IndexRow]:
         scenes = {folder.name for folder in find_all(home, "ai_*")}
         for line, record in _records(path, COLUMNS, SPLIT_CSV):
             scene, camera, frame, public, split = record
@@ -116,7 +117,7 @@ class HyperSim(Reader):
         except ValueError as error:
             raise InputError(f"{path} has a camera that is no matrix of numbers: {error}") from error
 
-    def _row(self, home: Path, image: Path, split: str, cameras: Mapping[str, list[float]] | None) -> dict[str, Any]:
+    def _row(self, home: Path, image: Path, split: str, cameras: Mapping[str, list[float]] | None) -> IndexRow:
         sample = image.relative_to(home).as_posix().removesuffix(".jpg")
         folder = image.parent.with_name(image.parent.name.replace("_final_preview", "_geometry_hdf5"))
         depth = folder / image.name.replace(".tonemap.jpg", ".depth_meters.hdf5")
@@ -128,10 +129,10 @@ class HyperSim(Reader):
         return self.row(sample, split, image, depth, _intrinsics(cameras[scene]), camera=cameras[scene])
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        distance = _read_hdf5(row["depth"])
-        check_stored(distance, row["depth"], (np.float16, np.float32), SIZE)
-        camera = extras_of(row).get("camera")
+    def depth(row: IndexRow) -> np.ndarray:
+        distance = _read_hdf5(row.truth)
+        check_stored(distance, row.truth, (np.float16, np.float32), SIZE)
+        camera = row.extras.get("camera")
         return to_depth(distance.astype(np.float32) * (_exact(tuple(camera)) if camera else _planar()))
 
 

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import read_image, read_stored, to_depth
-from tr2m_plugin.datasets.readers.base import Reader, extras_of
+from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import check_stored, find_all, find_list, load_mat, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
+from tr2m_plugin.rows import IndexRow
 
 RAW, MAT = "ibims1_core_raw", "ibims1_core_mat"
 LISTS = ("imagelist.txt", f"{RAW}/imagelist.txt", f"{MAT}/imagelist.txt")
@@ -46,7 +47,7 @@ class IBims1(Reader):
     publisher: ClassVar[str] = "TU München, doi.org/10.14459/2018mp1455541"
     remedy: ClassVar[str] = "do without masks with `mask=False`"
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         places = {name: (self.folder / name, self.folder) for name in (RAW, MAT)}
         raw = next((folder for folder in places[RAW] if (folder / "rgb").is_dir()), None)
         mat = next((folder for folder in places[MAT] if find_all(folder, "*.mat")), None)
@@ -69,26 +70,26 @@ class IBims1(Reader):
         return [fields[0] for fields in read_fields(path, 1)]
 
     @staticmethod
-    def files(row: Mapping[str, Any]) -> list[str]:
+    def files(row: IndexRow) -> list[str]:
         return [*Reader.files(row), *map(str, _mask_files(row))]
 
     @staticmethod
-    def picture(row: Mapping[str, Any]) -> np.ndarray:
-        path, mark, field = row["image"].partition("#")
+    def picture(row: IndexRow) -> np.ndarray:
+        path, mark, field = row.image.partition("#")
         if not mark:
             return read_image(path)
         picture = _fields(path, [field])[field]
-        check_stored(picture, row["image"], np.uint8, (*SIZE, 3))
+        check_stored(picture, row.image, np.uint8, (*SIZE, 3))
         return picture
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        path, mark, field = row["depth"].partition("#")
+    def depth(row: IndexRow) -> np.ndarray:
+        path, mark, field = row.truth.partition("#")
         masks: dict[str, np.ndarray]
         if mark:
-            masks = _fields(path, [field, *extras_of(row)["masks"]])
+            masks = _fields(path, [field, *row.extras["masks"]])
             metres = masks.pop(field)
-            check_stored(metres, row["depth"], (np.float64, np.float32), SIZE)
+            check_stored(metres, row.truth, (np.float64, np.float32), SIZE)
             depth = to_depth(metres)
         else:
             masks = {file.parent.name: read_stored(str(file)) for file in _mask_files(row)}
@@ -96,15 +97,15 @@ class IBims1(Reader):
         for name, mask in masks.items():
             if mask.shape != SIZE:
                 found = " × ".join(map(str, mask.shape))
-                raise InputError(f"{name} of {row['depth']} should be 480 × 640, as the depth, and is {found}")
+                raise InputError(f"{name} of {row.truth} should be 480 × 640, as the depth, and is {found}")
             depth[mask == 0] = 0
         return depth
 
 
-def _mask_files(row: Mapping[str, Any]) -> list[Path]:
+def _mask_files(row: IndexRow) -> list[Path]:
     """Files of a row's masks, in folders beside that of its depth; none where they are fields of its MATLAB file."""
-    depth = Path(row["depth"])
-    return [] if "#" in depth.name else [depth.parents[1] / name / depth.name for name in extras_of(row)["masks"]]
+    depth = Path(row.truth)
+    return [] if "#" in depth.name else [depth.parents[1] / name / depth.name for name in row.extras["masks"]]
 
 
 def _fields(path: Path | str, names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import ListedReader
 from tr2m_plugin.datasets.readers.files import below, find_first, focal_length, read_fields, stored_as
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 PICTURES = ("raw", "raw_data", "kitti_raw", "input", ".")
 DEPTHS = ("gts", "gt", "data_depth_annotated", "data_depth_annotated_zoedepth", "groundtruth", ".")
@@ -60,7 +61,7 @@ class KITTI(ListedReader):
         "test": ["031e751e34f3411e16f9d3f8aa3a67fc", "f9eeeb95be363933f689f6445e86a7fa"],  # BTS's, RSA's
     }
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         lists = self.lists()
         if not lists:
             wanted = [self.names[split][0] for split in self.names if self.wants(split)]
@@ -68,7 +69,7 @@ class KITTI(ListedReader):
         for split, path in lists.items():
             yield from self._listed(split, path)
 
-    def _listed(self, split: str, path: Path) -> Iterable[dict[str, Any]]:
+    def _listed(self, split: str, path: Path) -> Iterable[IndexRow]:
         pictures = find_first(self.folder, PICTURES, "folder of raw pictures", self.pictures)
         depths = find_first(self.folder, DEPTHS, "folder of ground truth", self.depths)
         homes: dict[str, Path] = {}
@@ -83,8 +84,8 @@ class KITTI(ListedReader):
             yield self.row(sample, split, below(pictures, image), below(homes[drive], depth), camera)
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        return to_depth(stored_as(row["depth"], np.uint16), 1 / 256)
+    def depth(row: IndexRow) -> np.ndarray:
+        return to_depth(stored_as(row.truth, np.uint16), 1 / 256)
 
 
 def _home(depths: Path, drive: str) -> Path:

@@ -23,6 +23,7 @@ from tr2m_plugin.datasets.readers.files import (
 )
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import reading
+from tr2m_plugin.rows import IndexRow
 
 FOLDERS = {"train": ("sync", "train"), "test": ("official_splits/test", "test")}
 LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
@@ -61,7 +62,7 @@ class NYUv2(ListedReader):
         "test": ["97fc4ddef437228b1f9fc9b8054b778f"],
     }
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         lists = self.lists()
         labeled = "test" not in lists and self.wants("test") and (self.folder / LABELED).is_file()
         for split, path in lists.items():
@@ -74,7 +75,7 @@ class NYUv2(ListedReader):
                 f"{self.folder} has none of {', '.join(wanted)}, nor {LABELED} with {SPLITS}: {self.publisher}"
             )
 
-    def _listed(self, split: str, path: Path) -> Iterable[dict[str, Any]]:
+    def _listed(self, split: str, path: Path) -> Iterable[IndexRow]:
         folders = [self.folder / name for name in FOLDERS[split]]
         folder = next((folder for folder in folders if folder.is_dir()), folders[0])
         for image, depth, text in (fields[:3] for fields in read_fields(path, 3)):
@@ -82,7 +83,7 @@ class NYUv2(ListedReader):
             camera = (focal, focal, None, None)
             yield self.row(sample, split, below(folder, image), below(folder, depth), camera)
 
-    def _labeled(self) -> Iterable[dict[str, Any]]:
+    def _labeled(self) -> Iterable[IndexRow]:
         path = find_first(self.folder, [SPLITS], "list of the test pictures")
         numbers = load_mat(path, "testNdxs").ravel() - 1
         labeled = self.folder / LABELED
@@ -98,25 +99,25 @@ class NYUv2(ListedReader):
             yield self.row(f"{kind}/rgb_{number:05d}", "test", reference, reference, (FOCAL, FOCAL, None, None))
 
     @staticmethod
-    def picture(row: Mapping[str, Any]) -> np.ndarray:
-        path, mark, number = row["image"].partition("#")
+    def picture(row: IndexRow) -> np.ndarray:
+        path, mark, number = row.image.partition("#")
         if not mark:
             return read_image(path)
         with reading(path):
             picture = _variable(path, "images", int(number))[int(number)].T
-        check_stored(picture, row["image"], np.uint8, (*SIZE, 3))
+        check_stored(picture, row.image, np.uint8, (*SIZE, 3))
         framed = np.zeros_like(picture)
         framed[FRAME] = picture[FRAME]
         return framed
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        path, mark, number = row["depth"].partition("#")
+    def depth(row: IndexRow) -> np.ndarray:
+        path, mark, number = row.truth.partition("#")
         if not mark:
             return to_depth(stored_as(path, np.uint16, SIZE), 0.001)
         with reading(path):
             metres = _variable(path, "rawDepths", int(number))[int(number)].T
-        check_stored(metres, row["depth"], (np.float32, np.float64), SIZE)
+        check_stored(metres, row.truth, (np.float32, np.float64), SIZE)
         return to_depth((metres * 1000).astype(np.uint16), 0.001)
 
 

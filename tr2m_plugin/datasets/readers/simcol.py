@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import find_all, numbered, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import reading
+from tr2m_plugin.rows import IndexRow
 
 SCENES = {"S": "SyntheticColon_I", "B": "SyntheticColon_II", "O": "SyntheticColon_III"}
 """Folders by the letter of their trajectories."""
@@ -63,7 +64,7 @@ class SimCol3D(Reader):
     }
     publisher: ClassVar[str] = "University College London, doi.org/10.5522/04/24077763"
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         found, listed = self._folders(), self._listed()
         for name in listed or ():
             found.setdefault(name, self.folder / SCENES[name[0]] / f"Frames_{name}")
@@ -76,8 +77,8 @@ class SimCol3D(Reader):
         return {name: {trajectory: TRAJECTORIES[trajectory] for trajectory in split[name]} for name in split}
 
     @staticmethod
-    def video(row: Mapping[str, Any]) -> str:
-        return _trajectory(row["sample_id"].split("/")[-2])
+    def video(row: IndexRow) -> str:
+        return _trajectory(row.sample_id.split("/")[-2])
 
     def _split(self, listed: Sequence[str] | None) -> dict[str, list[str]]:
         """Trajectories of the wanted splits: the challenge's, or the listed ones to test on."""
@@ -110,7 +111,7 @@ class SimCol3D(Reader):
             raise InputError(f"{path} names no trajectory: restore it, or remove it for the challenge's split")
         return names
 
-    def _frames(self, split: str, folder: Path) -> Iterable[dict[str, Any]]:
+    def _frames(self, split: str, folder: Path) -> Iterable[IndexRow]:
         images = list(numbered(folder, r"FrameBuffer_(\d+)\.png").values())
         # a folder without a picture has a row all the same, so that `index` reports it
         for image in images or [folder / "FrameBuffer_0000.png"]:
@@ -118,8 +119,8 @@ class SimCol3D(Reader):
             yield self.row(sample, split, image, folder / image.name.replace("FrameBuffer", "Depth"), CAMERA)
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        return to_depth(stored_as(row["depth"], np.uint16, SIZE), 200 / 65280)
+    def depth(row: IndexRow) -> np.ndarray:
+        return to_depth(stored_as(row.truth, np.uint16, SIZE), 200 / 65280)
 
 
 def _trajectory(folder: str) -> str:

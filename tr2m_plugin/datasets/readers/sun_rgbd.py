@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
-from tr2m_plugin.datasets.readers.base import Reader, extras_of
+from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import find_all, find_first, find_list, load_mat, numbered, stored_as
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
+from tr2m_plugin.rows import IndexRow
 
 IMAGES = ("rgb", "SUNRGBD-test_images")
 DEPTHS = ("depth", "sunrgb_test_depth/sunrgbd_test_depth", "sunrgb_test_depth", "sunrgbd_test_depth")
@@ -67,7 +68,7 @@ class SUNRGBD(Reader):
         if self.encoding not in ENCODINGS:
             raise InputError(f"SUN RGB-D: encoding must be one of {', '.join(ENCODINGS)}, not {self.encoding!r}")
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         path = find_list(self.folder, LISTS, self.split_file)
         images = next((self.folder / name for name in IMAGES if (self.folder / name).is_dir()), None)
         if path is not None:
@@ -78,7 +79,7 @@ class SUNRGBD(Reader):
         elif self.wants("test"):
             yield from self._numbers(images, find_first(self.folder, DEPTHS, "folder of depth"))
 
-    def _scenes(self, path: Path) -> Iterable[dict[str, Any]]:
+    def _scenes(self, path: Path) -> Iterable[IndexRow]:
         for split, variable in VARIABLES.items():
             for cell in load_mat(path, variable).ravel() if self.wants(split) else ():
                 listed = str(*np.ravel(cell)[:1])
@@ -91,7 +92,7 @@ class SUNRGBD(Reader):
                 sample = image.relative_to(self.folder).with_suffix("").as_posix()
                 yield self.row(sample, split, image, depth, _camera(folder), encoding=self.encoding)
 
-    def _numbers(self, images: Path, depths: Path) -> Iterable[dict[str, Any]]:
+    def _numbers(self, images: Path, depths: Path) -> Iterable[IndexRow]:
         pictures, measured = numbered(images, rf"{NUMBER}\.jpg"), numbered(depths, rf"{NUMBER}\.png")
         for number in sorted({*pictures, *measured}):
             image = pictures.get(number, images / f"img-{number:06d}.jpg")
@@ -99,9 +100,9 @@ class SUNRGBD(Reader):
             yield self.row(image.stem, "test", image, depth, encoding=self.encoding)
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        stored = stored_as(row["depth"], np.uint16)
-        encoding = extras_of(row)["encoding"]
+    def depth(row: IndexRow) -> np.ndarray:
+        stored = stored_as(row.truth, np.uint16)
+        encoding = row.extras["encoding"]
         if encoding == "rotated":
             metres = to_depth((stored >> 3) | (stored << 13), 0.001)
         else:

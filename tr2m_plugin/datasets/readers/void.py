@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.datasets.readers.files import find_first, find_list, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import reading
+from tr2m_plugin.rows import IndexRow
 
 PREFIX = "void_1500/"
 """What listed paths and sample ids begin with."""
@@ -39,7 +40,7 @@ class VOID(Reader):
     counts: ClassVar[Mapping[str, int]] = {"train": 48248, "test": 800}
     publisher: ClassVar[str] = "github.com/alexklwong/void-dataset: void_release, of which the folder void_1500"
 
-    def rows(self) -> Iterable[dict[str, Any]]:
+    def rows(self) -> Iterable[IndexRow]:
         home = find_first(self.folder, HOMES, "folder void_1500")
         wanted = {split: f"{split}_image.txt" for split in self.counts if self.wants(split)}
         lists = {split: _find(home, self.folder, name) for split, name in wanted.items()}
@@ -49,7 +50,7 @@ class VOID(Reader):
             if path is not None:
                 yield from self._listed(split, home, path)
 
-    def _listed(self, split: str, home: Path, path: Path) -> Iterable[dict[str, Any]]:
+    def _listed(self, split: str, home: Path, path: Path) -> Iterable[IndexRow]:
         partner = path.with_name(f"{split}_ground_truth.txt")
         if not partner.is_file():
             raise InputError(f"{partner} does not exist; it lists the depth of {path.name}")
@@ -67,8 +68,8 @@ class VOID(Reader):
             yield self.row(sample, split, home / image, home / depth, cameras[sequence])
 
     @staticmethod
-    def depth(row: Mapping[str, Any]) -> np.ndarray:
-        return to_depth(stored_as(row["depth"], np.uint16, SIZE), 1 / 256)
+    def depth(row: IndexRow) -> np.ndarray:
+        return to_depth(stored_as(row.truth, np.uint16, SIZE), 1 / 256)
 
 
 def _find(home: Path, root: Path, name: str) -> Path | None:

@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 
 from tr2m_plugin.datasets.transforms.base import BaseTransform
 from tr2m_plugin.registry import TRANSFORMS
+from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.structures import DepthDataSample
 
 META = ("sample_id", "dataset", "unit", "domain")
@@ -24,9 +25,9 @@ class PackDepthInputs(BaseTransform):
     """Packs the picture as `inputs`, (3, H, W) uint8, and the rest as a `DepthDataSample`."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        sample = DepthDataSample(metainfo={name: results[name] for name in META})
-        depth_range = (results["depth_min"], results["depth_max"])
-        sample.set_metainfo({"depth_range": depth_range, "protocol": results.get("protocol")})
+        row: IndexRow = results["row"]
+        sample = DepthDataSample(metainfo={name: getattr(row, name) for name in META})
+        sample.set_metainfo({"depth_range": (row.depth_min, row.depth_max), "protocol": row.protocol})
         sample.gt_depth_map = _map(results["gt_depth"])
         if "relative" in results:
             sample.relative_depth_map = _map(results["relative"])

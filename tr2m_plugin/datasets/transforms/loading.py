@@ -11,6 +11,7 @@ from tr2m_plugin.datasets.arrays import read_array
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.transforms.base import BaseTransform
 from tr2m_plugin.registry import TRANSFORMS
+from tr2m_plugin.rows import IndexRow
 
 
 def within(depth: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
@@ -46,9 +47,10 @@ class LoadDepthInputs(BaseTransform):
         self.text, self.source, self.weights = text, source, dict(weights or {})
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        results["img"] = load_picture(results)
+        row: IndexRow = results["row"]
+        results["img"] = load_picture(row)
         size = results["img"].shape[:2]
-        results["gt_depth"] = np.zeros(size, np.float32) if results["depth"] is None else load_depth(results)
+        results["gt_depth"] = np.zeros(size, np.float32) if row.depth is None else load_depth(row)
         if results.get("truth_range"):
             results["gt_depth"] = within(results["gt_depth"], *results["truth_range"])
         if results["relative_depth"] is not None:
