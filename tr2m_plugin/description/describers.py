@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.parquet import DESCRIPTIONS, write_table
 from tr2m_plugin.datasets.pictures import name_pictures
 from tr2m_plugin.errors import InputError, attempt
-from tr2m_plugin.plain_yaml import parse_yaml
 from tr2m_plugin.trusted import check_options
 
 DESCRIBERS = {
@@ -42,23 +41,8 @@ def make_describer(kind: str, options: dict[str, Any], device: str) -> Any:
         raise InputError(f"{kind}: {error}") from error
 
 
-def parse_options(given: Sequence[str]) -> dict[str, Any]:
-    """Options as NAME=VALUE, values as in YAML.
-
-    Raises:
-        InputError: one has no equals sign, or its value is not YAML.
-    """
-    options = {}
-    for option in given:
-        name, mark, value = option.partition("=")
-        if not mark:
-            raise InputError(f"options are NAME=VALUE, not {option!r}")
-        options[name] = parse_yaml(value, name)
-    return options
-
-
 def describe_pictures(
-    pictures: Sequence[str], out: Path, describer: str, given: Sequence[str], device: str = "auto"
+    pictures: Sequence[str], out: Path, describer: str, given: Mapping[str, Any], device: str = "auto"
 ) -> tuple[int, list[tuple[str, str]]]:
     """Describes pictures and writes the table of descriptions.
 
@@ -66,14 +50,14 @@ def describe_pictures(
         pictures: files and folders; a picture's sample id is its path below its folder, without the extension.
         out: Parquet file.
         describer: one of `DESCRIBERS`.
-        given: its options as NAME=VALUE.
+        given: its options.
         device: torch device. Default: auto.
 
     Returns:
         The number of sentences, and name and reason of every picture that failed.
     """
     kind, options = DESCRIBERS[describer]
-    made = make_describer(kind, {**options, **parse_options(given)}, device)
+    made = make_describer(kind, {**options, **given}, device)
     named = name_pictures(list(pictures))
     failed: dict[str, str] = {}
     count = 0
