@@ -55,7 +55,7 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
     if missing:
         raise InputError(
             f"{len(missing)} of {len(wanted)} pictures have no description, such as {missing[0]}: give tables or RSA's "
-            "folder with --descriptions, or one sentence with --text"
+            "folder with --text-tables, or one sentence with --text"
         )
     return texts
 

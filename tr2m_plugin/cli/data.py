@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     verify.add_argument("--sample", type=number, default=20, help="files to decode of each split (default: 20)")
     verify.set_defaults(run=_verify)
     show.add_argument("sample", help="sample id, or a number in the dataset's order")
-    show.add_argument("--descriptions", nargs="+", type=Path, default=[], help="tables, or RSA's folder `text`")
+    show.add_argument("--text-tables", nargs="+", type=Path, default=[], help="tables, or RSA's folder `text`")
     show.add_argument("--out", "-o", type=Path, default=Path("sample.png"), help="(default: sample.png)")
     show.set_defaults(run=_show)
 
@@ -50,7 +50,7 @@ def _show(args: argparse.Namespace) -> int:
 
     check_file(args.out, is_drawing, "a picture that tr2m drew")
     out = show_sample(
-        args.dataset, args.root, args.sample, args.out, args.protocol, args.descriptions, parse_options(args.options)
+        args.dataset, args.root, args.sample, args.out, args.protocol, args.text_tables, parse_options(args.options)
     )
     print(f"written: {out}")
     return 0

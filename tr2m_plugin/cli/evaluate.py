@@ -69,7 +69,7 @@ def _add_datasets(group: Any) -> None:
 def _add_sentences(group: Any) -> None:
     option = group.add_argument
     option(
-        "--descriptions",
+        "--text-tables",
         nargs="+",
         type=Path,
         default=[],
@@ -78,7 +78,7 @@ def _add_sentences(group: Any) -> None:
     )
     option("--text", help="a sentence for pictures without one")
     option(
-        "--description",
+        "--which-text",
         nargs="+",
         default=["right"],
         metavar="WHICH",
@@ -190,8 +190,8 @@ def _options(args: argparse.Namespace) -> Any:
         raise InputError("--part predicts: it needs --model")
     return Options(
         alignments=args.alignment,
-        descriptions=args.description,
-        tables=args.descriptions,
+        descriptions=args.which_text,
+        tables=args.text_tables,
         text=args.text,
         wrong_text=args.wrong_text,
         seed=args.seed,
