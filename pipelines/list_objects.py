@@ -10,10 +10,7 @@ from pipelines.describe import PictureProcessor, run_network
 from pipelines.params import Stage, run_stage
 from pipelines.sharded import remove_others
 from tr2m_plugin.datasets.parquet import LISTED
-from tr2m_plugin.errors import InputError
-
-LISTERS = ("MaskDino", "Transformers")
-"""Networks by type; see `tr2m_plugin.description.describers.make_describer`."""
+from tr2m_plugin.description.describers import check_role
 
 
 class ListProcessor(PictureProcessor):
@@ -39,8 +36,7 @@ def stage(run: Stage) -> None:
     if not run.params:
         remove_others(folder)
         return
-    if run.params.get("type") not in LISTERS:
-        raise InputError(f"list_objects.{run.item}: type must be one of {', '.join(LISTERS)}")
+    check_role(run.params.get("type"), "lister", f"list_objects.{run.item}")
     run_network(ListProcessor, LISTED, run, folder)
 
 

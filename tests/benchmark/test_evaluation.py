@@ -219,9 +219,7 @@ def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, 
     write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
     arguments = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", f"kitti={tmp_path / 'kitti'}"]
     arguments += ["--size", 56, 140, "--text", "a room", "--text-tables", tmp_path / "texts.parquet"]
-    assert (
-        run(*arguments, "--which-text", "wrong_scene", "right", "--save-predictions", "--out", tmp_path / "out") == 0
-    )
+    assert run(*arguments, "--which-text", "wrong_scene", "right", "--save-predictions", "--out", tmp_path / "out") == 0
     wrong, right = metrics_of(tmp_path / "out").values()
     assert (wrong["nyu"]["images"], wrong["kitti"]["images"]) == (0, 2), "the rooms have one sentence between them"
     assert (right["nyu"]["images"], right["kitti"]["images"]) == (2, 2)

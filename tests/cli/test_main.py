@@ -67,7 +67,7 @@ def test_the_distance_of_names(a, b, near):
     assert one_letter_apart(a, b) is near
 
 
-@pytest.mark.parametrize("parser", parsers(make_parser()), ids=lambda parser: parser.prog)
+@pytest.mark.parametrize("parser", list(parsers(make_parser())), ids=lambda parser: parser.prog)
 def test_no_two_options_of_a_command_are_one_letter_apart(parser):
     names = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
     assert [pair for pair in itertools.combinations(names, 2) if one_letter_apart(*pair)] == []
