@@ -33,7 +33,7 @@ class PictureProcessor:
 
     Args:
         kind: its type, one of `DESCRIBERS`.
-        options: of the network.
+        options: what its constructor takes.
         root: folder that the index's references are relative to.
         device: torch device.
     """
@@ -65,9 +65,10 @@ def run_network(
 
     Args:
         make_processor: `DescribeProcessor` or one like it.
-        columns: of the table whose rows it makes.
-        run: whose params are the network's type and options, `datasets`, and the engine's settings under `engine`.
-        folder: of the shards.
+        columns: names and types of the columns of the rows that it makes.
+        run: the stage's; its params are the network's type and options, `datasets`, and the engine's settings under
+            `engine`.
+        folder: where the shards go.
 
     Raises:
         InputError: an option of the engine is unknown, or more pictures failed than it allows.

@@ -23,7 +23,7 @@ class SceneGraph(Describer):
     Args:
         root: the profile's folder.
         objects: object lists per picture. Default: 1.
-        seed: of the choice of words. Default: 0.
+        seed: number that the choice of words starts from. Default: 0.
     """
 
     def __init__(self, root: str, objects: int = 1, seed: int = 0) -> None:

@@ -13,7 +13,7 @@ from tr2m_plugin.errors import TR2MError
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Makes the parser of all commands."""
     parser = argparse.ArgumentParser(prog="tr2m", description="Metric depth from a picture and a sentence.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         parser.add_argument("dataset", help="nyu, kitti, void, c3vd, sun_rgbd, ibims, hypersim, diode or simcol")
         parser.add_argument("root", help="its folder")
         parser.add_argument("--protocol", default="release", help="how its files are read (default: release)")
-        parser.add_argument("--options", nargs="+", default=[], metavar="NAME=VALUE", help="of its reader")
+        parser.add_argument("--options", nargs="+", default=[], metavar="NAME=VALUE", help="options of its reader")
     verify.add_argument("--sample", type=number, default=20, help="files to decode of each split (default: 20)")
     verify.set_defaults(run=_verify)
     show.add_argument("sample", help="sample id, or a number in the dataset's order")

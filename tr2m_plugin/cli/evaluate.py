@@ -51,10 +51,10 @@ def _add_models(group: Any) -> None:
         type=Path,
         default=[],
         metavar="FOLDER",
-        help="of shards, or of .npy and 16-bit PNG files named by sample id, below a folder per dataset or in it",
+        help="folders of shards, or of .npy and 16-bit PNG files named by sample id, below one per dataset or in it",
     )
     option("--returns", choices=["depth", "disparity"], help="what the numbers are, where the model does not say")
-    option("--unit", choices=["m", "mm", "dataset", "none"], help="of them; none: affine-invariant")
+    option("--unit", choices=["m", "mm", "dataset", "none"], help="unit of the numbers; none: affine-invariant")
     option("--png-scale", type=factor, help="factor from the numbers of PNG files to the unit")
 
 
@@ -85,7 +85,7 @@ def _add_sentences(group: Any) -> None:
         help="sentences that models get: right, wrong_scene, wrong_domain (default: right)",
     )
     option("--wrong-text", help="another domain's sentence, where the datasets have one domain")
-    option("--seed", type=number, default=0, help="of wrong descriptions (default: 0)")
+    option("--seed", type=number, default=0, help="seed of the draw of wrong sentences (default: 0)")
 
 
 def _add_measuring(group: Any) -> None:
@@ -110,12 +110,12 @@ def _add_measuring(group: Any) -> None:
         nargs="+",
         default=["protocol"],
         metavar="SIZE",
-        help="of the network's input: protocol, model, or height and width (default: protocol)",
+        help="size of the network's input: protocol, model, or height and width (default: protocol)",
     )
     option(
         "--kind",
         choices=["reproduced", "fixture"],
-        help="of the numbers (default: reproduced for whole published datasets by their "
+        help="what the numbers are (default: reproduced for whole published datasets by their "
         "protocol, fixture for all else)",
     )
 
@@ -266,13 +266,13 @@ def _check_out(folder: Path, names: Iterable[str] = ()) -> None:
 
 
 def _measured(also: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Names of the datasets of other runs."""
+    """Gives the names of the datasets of other runs."""
     entries = [entry for metrics in also for entry in metrics.values()]
     yield from (name for entry in entries for name, v in entry.items() if isinstance(v, Mapping) and "images" in v)
 
 
 def _predictions(folder: Path, datasets: Sequence[Any], args: argparse.Namespace, returns: Any) -> list[Any]:
-    """One program's predictions with the dataset that each are of."""
+    """Opens one program's predictions, each with the dataset that they are of."""
     from tr2m_plugin.benchmark.predictions import StoredPredictions
     from tr2m_plugin.benchmark.results import file_name
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CHUNK = 65536
 """Rows that are written together."""
 
+Row = dict[str, Any]
+"""A row of a table by the names of its columns."""
+
 INDEX: dict[str, str] = {
     "dataset": "string",  # name of the dataset
     "sample_id": "string",  # unique inside its dataset

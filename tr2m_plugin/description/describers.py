@@ -27,7 +27,7 @@ class Describer(ABC):
         """Describes pictures.
 
         Args:
-            rows: of the table `INDEX`, one per picture. Captioners and listers need `dataset` and `sample_id` of them.
+            rows: one row of the table `INDEX` per picture; captioners and listers read `dataset` and `sample_id` only.
             images: the pictures in the same order, (H, W, 3) uint8 RGB each, of any sizes. Default: none, for those
                 that look at no picture.
 
@@ -76,7 +76,7 @@ DESCRIBERS: dict[str, Registered] = {
 
 
 def command_names() -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Type and options of describers by the names that `tr2m describe` knows."""
+    """Gives type and options of describers by the names that `tr2m describe` knows."""
     return {name: (kind, options) for kind, found in DESCRIBERS.items() for name, options in found.names.items()}
 
 
@@ -98,7 +98,7 @@ def make_describer(kind: str, options: Mapping[str, Any], device: str = "auto", 
 
     Args:
         kind: one of `DESCRIBERS`.
-        options: of its constructor.
+        options: what its constructor takes.
         device: torch device, for a network. Default: auto.
         root: the profile's folder, for what reads its tables. Default: the working directory.
 
@@ -119,10 +119,10 @@ def make_describer(kind: str, options: Mapping[str, Any], device: str = "auto", 
 
 
 def numbered(row: Mapping[str, Any], source: str, texts: Iterable[str]) -> list[Line]:
-    """Rows of the table of descriptions for a picture's sentences of one source, counted from 0.
+    """Makes rows of the table of descriptions of a picture's sentences of one source, counted from 0.
 
     Args:
-        row: of the picture.
+        row: the picture's row of the table `INDEX`.
         source: who says them.
         texts: the sentences.
     """

@@ -42,10 +42,11 @@ class ObjectLister(Describer):
 
     Args:
         source: name of what finds the objects, for the table.
-        model: name of the weights; revision: of their repository.
-        sentences: per picture. Default: 5.
-        seed: of the orders in which objects are listed; a picture's own number is added. Default: 0.
-        style: of `object_sentences`. Default: plain.
+        model: name of the weights, for the table.
+        revision: branch, tag or commit of the weights' repository, for the table. Default: none.
+        sentences: how many sentences a picture gets. Default: 5.
+        seed: number that the orders of the objects are drawn from; a picture's own number is added. Default: 0.
+        style: `plain` or `rsa`, see `object_sentences`. Default: plain.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ class TransformersLister(ObjectLister):
         threshold: least score of an object. Default: 0.5.
         dtype: precision of the weights. Default: float32.
         device: torch device. Default: auto.
-        revision: of the hub repository. Default: its main branch.
+        revision: branch, tag or commit of the hub repository. Default: its main branch.
         **kwargs: options of `ObjectLister`.
 
     Raises:

@@ -74,13 +74,13 @@ class LlavaDescriber(Describer):
         max_new_tokens: an answer's longest length. Default: 96.
         sample: whether answers are drawn rather than the likeliest. Draws depend on the pictures of a batch too.
             Default: False.
-        temperature: of the draws. Default: 1.
-        seed: of the draws. Default: 0.
+        temperature: what the scores of the next token are divided by before a draw. Default: 1.
+        seed: number that the draws start from. Default: 0.
         dtype: precision of the weights. Default: bfloat16 on GPUs, float32 elsewhere.
         device: torch device. Default: auto.
         device_map: how to spread the weights over several GPUs, as accelerate has it, such as auto. Default: not.
         attn_implementation: transformers' name of the attention's kernel. Default: its choice.
-        revision: of the hub repository. Default: its main branch.
+        revision: branch, tag or commit of the hub repository. Default: its main branch.
 
     Raises:
         InputError: the weights are not there, or are no LLaVA v1.6 on Vicuna or Mistral.

@@ -28,7 +28,7 @@ def describe_pictures(
         pictures: files and folders; a picture's sample id is its path below its folder, without the extension.
         out: Parquet file.
         kind: type of a describer that looks at pictures.
-        options: of the describer.
+        options: what the describer's constructor takes.
         device: torch device. Default: auto.
 
     Returns:

@@ -48,11 +48,11 @@ def read_sentences(path: Path) -> list[str]:
 
 
 def rsa_file(folder: Path, row: Mapping[str, Any]) -> Path:
-    """The file of a picture's sentences; what is not trained on is all in RSA's split `test`.
+    """Finds the file of a picture's sentences; what is not trained on is all in RSA's split `test`.
 
     Args:
         folder: RSA's folder `text`, or the folder `text_all` in it.
-        row: of the table `INDEX`, of which `dataset`, `split` and `sample_id` are read.
+        row: a row of the table `INDEX`, of which `dataset`, `split` and `sample_id` are read.
     """
     base = folder / TEXTS if (folder / TEXTS).is_dir() else folder
     split = "train" if row["split"] == "train" else "test"
@@ -149,7 +149,7 @@ def write_rsa(folder: str | os.PathLike, rows: Iterable[dict[str, Any]]) -> int:
 
     Args:
         folder: to write `text_all` or `seg_txt_panoptic` into.
-        rows: of `read_rsa` or `read_rsa_objects`, a picture's after each other.
+        rows: rows as `read_rsa` or `read_rsa_objects` give them, a picture's after each other.
 
     Returns:
         The number of files.

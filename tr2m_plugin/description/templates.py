@@ -32,8 +32,8 @@ def colon_sentence(segment: str, texture: str) -> str:
     """The paper's sentence for a frame of C3VD.
 
     Args:
-        segment: of the colon, such as "descending colon".
-        texture: of the mucosa as a number word, such as "two".
+        segment: part of the colon, such as "descending colon".
+        texture: type of the mucosa's texture as a number word, such as "two".
 
     Returns:
         "The image shows a medical scene of {segment} with texture type {texture}." (paper, Figure 6).
@@ -87,9 +87,9 @@ class ColonTemplate(Describer):
 
 
 def colon_fallback(row: Mapping[str, Any]) -> list[Line]:
-    """The template's rows for a picture of C3VD or SimCol3D that nobody described; none for one of others.
+    """Gives the template's rows for a picture of C3VD or SimCol3D that nobody described, none for other datasets.
 
     Args:
-        row: of the table `INDEX`.
+        row: a row of the table `INDEX`.
     """
     return ColonTemplate(row["dataset"]).describe([row]) if row["dataset"] in COLONS else []
