@@ -61,7 +61,8 @@ def loop(describer: LlavaDescriber, files: list[str], batch: int) -> None:
     """What one would write without an engine."""
     for start in range(0, len(files), batch):
         part = files[start : start + batch]
-        describer.describe([read_image(file) for file in part], part)
+        rows = [{"dataset": "d", "sample_id": file} for file in part]
+        describer.describe(rows, [read_image(file) for file in part])
 
 
 def main() -> None:

@@ -10,22 +10,20 @@ from pipelines.describe import PictureProcessor, run_network
 from pipelines.params import Stage, run_stage
 from pipelines.sharded import remove_others
 from tr2m_plugin.datasets.parquet import LISTED
-from tr2m_plugin.errors import InputError
-
-LISTERS = ("MaskDino", "Transformers")
-"""Networks by type; see `tr2m_plugin.description.describers.make_describer`."""
+from tr2m_plugin.description.describers import check_role
+from tr2m_plugin.rows import IndexRow
 
 
 class ListProcessor(PictureProcessor):
     """Pictures in, rows of `LISTED` out."""
 
-    def compute(self, items: list[tuple[dict[str, Any], np.ndarray]]) -> list[list[dict[str, Any]]]:
+    def compute(self, items: list[tuple[IndexRow, np.ndarray]]) -> list[list[dict[str, Any]]]:
         """The objects of each picture, in the order the network gives them."""
         return [self._rows(row, image) for row, image in items]
 
-    def _rows(self, row: dict[str, Any], image: np.ndarray) -> list[dict[str, Any]]:
+    def _rows(self, row: IndexRow, image: np.ndarray) -> list[dict[str, Any]]:
         lister = self.network
-        key = {"dataset": row["dataset"], "sample_id": row["sample_id"]}
+        key = {"dataset": row.dataset, "sample_id": row.sample_id}
         key |= {"source": lister.source, "model": lister.model, "revision": lister.revision}
         found = lister.objects(image)
         listed = [{**key, "label": a, "area": b} for a, b in zip(found.labels, found.areas, strict=True)]
@@ -39,8 +37,7 @@ def stage(run: Stage) -> None:
     if not run.params:
         remove_others(folder)
         return
-    if run.params.get("type") not in LISTERS:
-        raise InputError(f"list_objects.{run.item}: type must be one of {', '.join(LISTERS)}")
+    check_role(run.params.get("type"), "lister", f"list_objects.{run.item}")
     run_network(ListProcessor, LISTED, run, folder)
 
 

@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pipelines.ray_session import ray_session
-from pipelines.shards import ARRAYS, TABLES, Processor, Row, Settings, Shard, plan_shards, process_shard, shard_errors
-from tr2m_plugin.datasets.parquet import ERRORS, write_table
+from pipelines.shards import ARRAYS, TABLES, Processor, Settings, Shard, plan_shards, process_shard, shard_errors
+from tr2m_plugin.datasets.parquet import ERRORS, Row, write_table
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import sweep

@@ -16,11 +16,10 @@ from typing import Any, Protocol
 
 from pipelines.params import digest
 from tr2m_plugin.datasets.arrays import open_shard, write_shard
-from tr2m_plugin.datasets.parquet import read_metadata, sample_key, write_table
+from tr2m_plugin.datasets.parquet import Row, read_metadata, sample_key, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.trusted import check_options
 
-Row = dict[str, Any]
 ARRAYS, TABLES = ".safetensors", ".parquet"
 """What shards are: an array per row, or rows of a table."""
 

@@ -53,7 +53,7 @@ def file_size(path: str | os.PathLike) -> int:
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The text of a UTF-8 file, without the byte order mark that some editors write; every line ends with "\\n".
+    r"""The text of a UTF-8 file, without the byte order mark that some editors write; every line ends with "\n".
 
     Raises:
         InputError: the file is missing, cannot be read, is no regular file, has more than 100 MB or is not UTF-8; the
@@ -61,7 +61,7 @@ def read_text(path: str | os.PathLike) -> str:
 
     Example:
         >>> read_text("kitchen.txt")
-        'A small kitchen.\\n'
+        'A small kitchen.\n'
     """
     if file_size(path) > MAX_TEXT:
         raise InputError(f"{path} has more than {MAX_TEXT // 10**6} MB: that is no text file")

@@ -32,8 +32,9 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 """Types by the option that holds their config."""
 
-CODE_ONLY = ("device", "init_cfg", "pad_size_divisor", "pad_value")
-"""Options that no data sets: where a network runs, files that MMEngine would load, sizes that nothing bounds."""
+CODE_ONLY = ("device", "root", "init_cfg", "pad_size_divisor", "pad_value")
+"""Options that no data sets: where a network runs, the profile's folder, files that MMEngine would load, sizes that
+nothing bounds."""
 
 LARGEST, LONGEST_LIST, LONGEST_TEXT = 2**31 - 1, 64, 10_000
 

@@ -209,7 +209,7 @@ class Tube:
         return None
 
     def axis(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """x and y of the centre line at z."""
+        """The centre line's x and y at z."""
         x, y = (
             np.float32(o) + np.float32(s) * z + np.float32(b) * z * z
             for o, s, b in zip(self.offset, self.slope, self.bend, strict=True)

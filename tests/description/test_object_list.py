@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from tr2m_plugin.description import colon_sentence, object_sentences
-from tr2m_plugin.description.object_list import count_phrase, join_phrases
+from tr2m_plugin.description.object_list import count_phrase, join_phrases, object_sentences
+from tr2m_plugin.description.templates import colon_sentence
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from tr2m_plugin.datasets.parquet import DESCRIPTIONS, OBJECTS, read_table, write_table
 from tr2m_plugin.description.object_list import object_sentences
-from tr2m_plugin.description.rsa import read_rsa, read_rsa_objects, write_rsa
+from tr2m_plugin.description.rsa import read_rsa, read_rsa_objects, rsa_file, write_rsa
 from tr2m_plugin.errors import InputError
 
 CAPTIONS = [f"A picture of number {i}, a café." for i in range(10)]
@@ -149,3 +149,11 @@ def test_a_folder_of_ones_own(request, tmp_path):
         if row["variant"] >= 10 and key in lists:
             labels = [label for label in lists[key] if label]
             assert phrases(row["text"]) == phrases(object_sentences(labels, 1, style="rsa")[0]), key
+
+
+@pytest.mark.parametrize(("split", "read"), [("train", "train"), ("val", "test"), ("test", "test")])
+@pytest.mark.parametrize("below", ["", "text_all"])
+def test_where_the_sentences_of_a_picture_are(tmp_path, split, read, below):
+    (tmp_path / "text_all").mkdir()
+    row = {"dataset": "nyu", "split": split, "sample_id": "office/rgb_2"}
+    assert rsa_file(tmp_path / below, row) == tmp_path / "text_all" / "nyu" / read / "office" / "rgb_2.txt"

@@ -1,7 +1,6 @@
 import pytest
 
-from tr2m_plugin.description import ColonTemplate
-from tr2m_plugin.description.templates import sequence_sentence
+from tr2m_plugin.description.templates import ColonTemplate, colon_fallback, sequence_sentence
 from tr2m_plugin.errors import InputError
 
 
@@ -26,9 +25,23 @@ def test_what_is_no_sequence_is_named(sequence):
 
 
 def test_rows():
-    (row,) = ColonTemplate().describe([None], ["cecum_t2_b/0001"])
-    assert (row["sample_id"], row["source"], row["variant"]) == ("cecum_t2_b/0001", "template", 0)
-    rows = ColonTemplate("simcol").describe([None] * 2, ["a", "b"])
+    (row,) = ColonTemplate().describe([{"dataset": "mine", "sample_id": "cecum_t2_b/0001"}])
+    assert (row["dataset"], row["sample_id"]) == ("mine", "cecum_t2_b/0001")
+    assert (row["source"], row["variant"], row["model"]) == ("template", 0, "ColonTemplate")
+    rows = ColonTemplate("simcol").describe([{"dataset": "simcol", "sample_id": name} for name in "ab"])
+    assert [row["sample_id"] for row in rows] == ["a", "b"]
     assert {row["text"] for row in rows} == {"The image shows a medical scene of a cecum with texture type one."}
     with pytest.raises(InputError, match="c3vd and simcol"):
         ColonTemplate("kitti")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "texts"),
+    [
+        ("c3vd", ["The image shows a medical scene of cecum with texture type two."]),
+        ("simcol", ["The image shows a medical scene of a cecum with texture type one."]),
+        ("nyu", []),
+    ],
+)
+def test_frames_of_colonoscopy_that_nobody_described(dataset, texts):
+    assert [line["text"] for line in colon_fallback({"dataset": dataset, "sample_id": "cecum_t2_b/0001"})] == texts

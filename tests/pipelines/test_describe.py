@@ -92,9 +92,9 @@ def test_files_without_text_are_named(own, content, message):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"type": "Poet"}, "type must be one of SceneGraph, .*, not 'Poet'"),
+        ({"type": "Poet"}, "type must be one of ColonTemplate, RSA, SceneGraph, Sentence, TextFiles, not 'Poet'"),
         ({"type": "Sentence", "text": " "}, "the sentence is empty"),
-        ({"type": "Sentence", "txt": "a"}, "Sentence: .*txt"),
+        ({"type": "Sentence", "txt": "a"}, "Sentence has no option 'txt'; Sentence takes text"),
         ({"type": "TextFiles", "folder": "nowhere"}, "nowhere is not a folder"),
         ({"type": "Sentence", "text": "a", "datasets": ["other"]}, "2 of 2 pictures have no description"),
     ],

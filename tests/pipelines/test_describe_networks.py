@@ -17,7 +17,15 @@ from test_network import original
 from benchmarks.tiny_llava import save_llava
 from pipelines import describe, descriptions, list_objects
 from pipelines.params import Stage
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, ERRORS, LISTED, read_rows, read_table, write_rows
+from tr2m_plugin.datasets.parquet import (
+    DESCRIPTIONS,
+    ERRORS,
+    LISTED,
+    read_rows,
+    read_table,
+    write_rows,
+)
+from tr2m_plugin.description.describers import DESCRIBERS
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import IndexRow
 
@@ -54,7 +62,7 @@ def run(root, default=None, **items):
             **entry,
             "engine": {"workers": 0, "device": "cpu", "shard_size": 4, "batch_size": 2, **entry["engine"]},
         }
-        module = list_objects if entry["type"] in list_objects.LISTERS else describe
+        module = list_objects if DESCRIBERS[entry["type"]].role == "lister" else describe
         module.stage(Stage("test", entry, root, item))
     descriptions.stage(Stage("test", {"default": default, "style": "rsa"}, root))
     return read_table(root / "descriptions.parquet", DESCRIPTIONS)

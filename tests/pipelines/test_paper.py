@@ -156,7 +156,7 @@ def test_the_command_line_measures_the_same(run, roots, tmp_path):
     names = ("nyu", "kitti", "c3vd")
     datasets = [f"{name}={roots[name]}" for name in names]
     arguments = ["evaluate", "--model", root / "model", "--datasets", *datasets, "--out", tmp_path, "--no-pictures"]
-    arguments += ["--descriptions", root / "descriptions.parquet", "--device", "cpu", "--workers", "0"]
+    arguments += ["--text-tables", root / "descriptions.parquet", "--device", "cpu", "--workers", "0"]
     assert main([str(argument) for argument in arguments]) == 0
     (found,) = json.loads((tmp_path / "metrics.json").read_text()).values()
     expected = json.loads((run / "metrics.json").read_text())["TR2M"]

@@ -12,16 +12,14 @@ import numpy as np
 from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.datasets.parquet import read_table, sample_key
 from tr2m_plugin.datasets.pictures import find_sentence, read_sentence
-from tr2m_plugin.description import ColonTemplate
-from tr2m_plugin.description.rsa import TEXTS, read_sentences
+from tr2m_plugin.description.pictures import PICTURES
+from tr2m_plugin.description.rsa import read_sentences, rsa_file
+from tr2m_plugin.description.templates import colon_fallback
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import IndexRow
 
 DESCRIPTIONS = ("right", "wrong_scene", "wrong_domain")
 """The rows of the paper's Table 10: the picture's own sentence, another scene's of its domain, another domain's."""
-
-PICTURES = "pictures"
-"""What `tr2m describe` calls the dataset of any pictures."""
 
 
 def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: str | None = None) -> dict[str, str]:
@@ -48,21 +46,15 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
             texts[key] = read_sentence(Path(row.image), row.sample_id)
         elif key not in texts and text:
             texts[key] = text
-        elif key not in texts and row.dataset in ("c3vd", "simcol"):
-            texts[key] = ColonTemplate(row.dataset).describe([None], [row.sample_id])[0]["text"]
+        elif key not in texts and (lines := colon_fallback(row)):
+            texts[key] = lines[0]["text"]
     missing = [key for key in wanted if key not in texts]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(wanted)} pictures have no description, such as {missing[0]}: give tables or RSA's "
-            "folder with --descriptions, or one sentence with --text"
+            "folder with --text-tables, or one sentence with --text"
         )
     return texts
-
-
-def rsa_file(folder: Path, row: IndexRow) -> Path:
-    """Where RSA's folder `text` has the sentences of a picture."""
-    base = folder / TEXTS if (folder / TEXTS).is_dir() else folder
-    return base / row.dataset / row.split / f"{row.sample_id}.txt"
 
 
 def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[IndexRow, Dataset]]) -> dict[str, str]:

@@ -15,12 +15,11 @@ import numpy as np
 from tqdm import tqdm
 
 from tr2m_plugin.benchmark.pairs import spread
-from tr2m_plugin.benchmark.sentences import rsa_file
 from tr2m_plugin.datasets.parquet import read_table, sample_key
 from tr2m_plugin.datasets.readers import load_depth, load_picture, reader_of
 from tr2m_plugin.datasets.readers.base import Reader
-from tr2m_plugin.description import ColonTemplate
-from tr2m_plugin.description.rsa import read_sentences, rsa_line
+from tr2m_plugin.description.rsa import read_sentences, rsa_file, rsa_line
+from tr2m_plugin.description.templates import colon_fallback
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol
 from tr2m_plugin.rows import IndexRow
@@ -272,10 +271,7 @@ def find_sentences(row: IndexRow, tables: Sequence[Path] = ()) -> list[tuple[str
         else:
             table = read_table(path, ("dataset", "sample_id", "source", "text"))
             found += [(line["source"], line["text"]) for line in table if sample_key(line) == row.key]
-    if not found and row.dataset in ("c3vd", "simcol"):
-        described = ColonTemplate(row.dataset).describe([None], [row.sample_id])
-        found = [(line["source"], line["text"]) for line in described]
-    return found
+    return found or [(line["source"], line["text"]) for line in colon_fallback(row)]
 
 
 def _choose(reader: Reader, rows: Sequence[IndexRow], sample: str) -> IndexRow:

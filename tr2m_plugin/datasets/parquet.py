@@ -28,6 +28,9 @@ Kind = TypeVar("Kind", bound=PictureRow)
 CHUNK = 65536
 """Rows that are written together."""
 
+Row = dict[str, Any]
+"""A row of a table by the names of its columns."""
+
 COLUMN_TYPES = {"str": "string", "float": "double", "int": "int64", "bool": "bool", "Mapping[str, Any]": "string"}
 """Types of columns by those of a row's fields; mappings lie there as JSON."""
 

@@ -1,93 +1,131 @@
-"""Describing a handful of pictures from the command line, in this process."""
+"""What every describer is, and the registry of them, which imports one only to make it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tqdm import tqdm
+from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
-from tr2m_plugin.datasets.arrays import read_image
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, write_table
-from tr2m_plugin.datasets.pictures import name_pictures
-from tr2m_plugin.errors import InputError, attempt
-from tr2m_plugin.plain_yaml import parse_yaml
-from tr2m_plugin.trusted import check_options
+if TYPE_CHECKING:
+    import numpy as np
 
-DESCRIBERS = {
-    "llava-vicuna": ("Llava", {"model": "llava-hf/llava-v1.6-vicuna-7b-hf"}),
-    "llava-mistral": ("Llava", {"model": "llava-hf/llava-v1.6-mistral-7b-hf"}),
-    "maskdino": ("MaskDino", {}),
-    "transformers": ("Transformers", {}),
+Line = dict[str, Any]
+"""A row of the table of descriptions: one sentence."""
+
+Role = Literal["text", "captioner", "lister"]
+
+
+class Describer(ABC):
+    """What turns pictures into rows of the table of descriptions."""
+
+    @abstractmethod
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+        """Describes pictures.
+
+        Args:
+            rows: one row of the index per picture; captioners and listers read `dataset` and `sample_id` only.
+            images: the pictures in the same order, (H, W, 3) uint8 RGB each, of any sizes. Default: none, for those
+                that look at no picture.
+
+        Returns:
+            Rows of the table `DESCRIPTIONS` with at least `dataset`, `sample_id`, `source`, `variant` and `text`, all
+            of a picture's after each other, in the order of the pictures.
+
+        Raises:
+            InputError: a picture cannot be described; the message names it.
+        """
+
+
+class Registered(NamedTuple):
+    """A describer in the registry.
+
+    Attributes:
+        place: its module and class. The constructor takes the options that params.yaml or the command line give, and
+            besides them, where it names them, `device` (torch device) and `root` (the profile's folder).
+        role: `text` for one that looks at no picture; `captioner` for one that does, `lister` for one that lists the
+            objects in it.
+        names: what `tr2m describe` calls it, each with the options that it stands for. Default: none.
+    """
+
+    place: str
+    role: Role
+    names: Mapping[str, Mapping[str, Any]] = {}
+
+
+DESCRIBERS: dict[str, Registered] = {
+    "Llava": Registered(
+        "tr2m_plugin.description.llava.LlavaDescriber",
+        "captioner",
+        {
+            "llava-vicuna": {"model": "llava-hf/llava-v1.6-vicuna-7b-hf"},
+            "llava-mistral": {"model": "llava-hf/llava-v1.6-mistral-7b-hf"},
+        },
+    ),
+    "MaskDino": Registered("tr2m_plugin.description.listers.MaskDinoLister", "lister", {"maskdino": {}}),
+    "Transformers": Registered("tr2m_plugin.description.listers.TransformersLister", "lister", {"transformers": {}}),
+    "TextFiles": Registered("tr2m_plugin.description.texts.TextFiles", "text"),
+    "Sentence": Registered("tr2m_plugin.description.texts.Sentence", "text"),
+    "ColonTemplate": Registered("tr2m_plugin.description.templates.ColonTemplate", "text"),
+    "RSA": Registered("tr2m_plugin.description.rsa.RSA", "text"),
 }
-"""What the command line calls them."""
+"""All describers by type, as params.yaml names them."""
 
 
-def make_describer(kind: str, options: dict[str, Any], device: str) -> Any:
-    """A describer that looks at pictures, by type: Llava, MaskDino or Transformers.
+def command_names() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Gives type and options of describers by the names that `tr2m describe` knows."""
+    return {name: (kind, options) for kind, found in DESCRIBERS.items() for name, options in found.names.items()}
+
+
+def check_role(kind: Any, role: Role, place: str) -> None:
+    """Raises an InputError where a type is that of no describer of a role.
+
+    Args:
+        kind: the type.
+        role: see `Registered`.
+        place: where it stands, for the message, such as "describe.texts".
+    """
+    known = sorted(name for name, found in DESCRIBERS.items() if found.role == role)
+    if kind not in known:
+        raise InputError(f"{place}: type must be one of {', '.join(known)}, not {kind!r}")
+
+
+def make_describer(kind: str, options: Mapping[str, Any], device: str = "auto", root: str = ".") -> Describer:
+    """Makes a describer, importing its module.
+
+    Args:
+        kind: one of `DESCRIBERS`.
+        options: what its constructor takes.
+        device: torch device, for a network. Default: auto.
+        root: the profile's folder, for what reads its tables. Default: the working directory.
 
     Raises:
         InputError: an option is unknown, missing or of the wrong kind.
     """
-    from tr2m_plugin.description.listers import MaskDinoLister, TransformersLister
-    from tr2m_plugin.description.llava import LlavaDescriber
+    from tr2m_plugin.trusted import check_options
 
-    makers: dict[str, type] = {"Llava": LlavaDescriber, "MaskDino": MaskDinoLister, "Transformers": TransformersLister}
-    check_options(makers[kind], options, kind)
+    module, _, name = DESCRIBERS[kind].place.rpartition(".")
+    made = getattr(import_module(module), name)
+    check_options(made, options, kind)
+    named = signature(made).parameters
+    given = {name: value for name, value in (("device", device), ("root", root)) if name in named}
     try:
-        return makers[kind](**options, device=device)
+        return made(**options, **given)
     except TypeError as error:
         raise InputError(f"{kind}: {error}") from error
 
 
-def parse_options(given: Sequence[str]) -> dict[str, Any]:
-    """Options as NAME=VALUE, values as in YAML.
-
-    Raises:
-        InputError: one has no equals sign, or its value is not YAML.
-    """
-    options = {}
-    for option in given:
-        name, mark, value = option.partition("=")
-        if not mark:
-            raise InputError(f"options are NAME=VALUE, not {option!r}")
-        options[name] = parse_yaml(value, name)
-    return options
-
-
-def describe_pictures(
-    pictures: Sequence[str], out: Path, describer: str, given: Sequence[str], device: str = "auto"
-) -> tuple[int, list[tuple[str, str]]]:
-    """Describes pictures and writes the table of descriptions.
+def numbered(row: IndexRow, source: str, texts: Iterable[str]) -> list[Line]:
+    """Makes rows of the table of descriptions of a picture's sentences of one source, counted from 0.
 
     Args:
-        pictures: files and folders; a picture's sample id is its path below its folder, without the extension.
-        out: Parquet file.
-        describer: one of `DESCRIBERS`.
-        given: its options as NAME=VALUE.
-        device: torch device. Default: auto.
-
-    Returns:
-        The number of sentences, and name and reason of every picture that failed.
+        row: the picture's row of the index.
+        source: who says them.
+        texts: the sentences.
     """
-    kind, options = DESCRIBERS[describer]
-    made = make_describer(kind, {**options, **parse_options(given)}, device)
-    named = name_pictures(list(pictures))
-    failed: dict[str, str] = {}
-    count = 0
-
-    def describe(source: str, name: str) -> list[dict[str, Any]]:
-        return made.describe([read_image(source)], [name])
-
-    def rows() -> Iterator[dict[str, Any]]:
-        nonlocal count
-        for name, path in tqdm(named, unit="picture", desc="describe", mininterval=1):
-            found = attempt(partial(describe, str(path), name), str(path), failed)
-            for row in found or ():
-                count += 1
-                yield {"dataset": "pictures", **row}
-
-    write_table(out, DESCRIPTIONS, rows())
-    return count, list(failed.items())
+    key = {"dataset": row.dataset, "sample_id": row.sample_id, "source": source}
+    return [{**key, "variant": number, "text": text} for number, text in enumerate(texts)]

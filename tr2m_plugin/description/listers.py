@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tr2m_plugin.description.describers import Describer, Line, numbered
 from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.device import pick_device, precision
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.models.frozen.encoders import load_pretrained
+from tr2m_plugin.rows import IndexRow
 
 
 class Objects(NamedTuple):
@@ -36,15 +38,16 @@ def clean_label(name: str) -> str:
     return name.split("-")[0]
 
 
-class ObjectLister(ABC):
+class ObjectLister(Describer):
     """Base of listers: objects of a picture, and sentences that list them.
 
     Args:
         source: name of what finds the objects, for the table.
-        model: name of the weights; revision: of their repository.
-        sentences: per picture. Default: 5.
-        seed: of the orders in which objects are listed; a picture's own number is added. Default: 0.
-        style: of `object_sentences`. Default: plain.
+        model: name of the weights, for the table.
+        revision: branch, tag or commit of the weights' repository, for the table. Default: none.
+        sentences: how many sentences a picture gets. Default: 5.
+        seed: number that the orders of the objects are drawn from; a picture's own number is added. Default: 0.
+        style: `plain` or `rsa`, see `object_sentences`. Default: plain.
     """
 
     def __init__(
@@ -63,24 +66,19 @@ class ObjectLister(ABC):
     def objects(self, image: np.ndarray) -> Objects:
         """What is in a picture, (H, W, 3) uint8 RGB."""
 
-    def describe(self, images: Sequence[np.ndarray], ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Sentences about pictures, all of a picture's after each other.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, of any sizes.
-            ids: their sample ids.
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+        """Lists the objects of pictures, in sentences; see `Describer.describe`.
 
         Returns:
-            Rows with `sample_id`, `source`, `variant`, `text`, `model`, `revision` and `seed`.
+            Rows with `model`, `revision` and `seed` too.
         """
-        rows = []
-        for image, sample in zip(images, ids, strict=True):
+        known = {"model": self.model, "revision": self.revision, "seed": self.seed}
+        lines = []
+        for row, image in zip(rows, images, strict=True):
             labels = self.objects(image).labels
-            texts = object_sentences(labels, self.sentences, sample_seed(self.seed, sample), self.style)
-            for variant, text in enumerate(texts):
-                known = {"source": self.source, "model": self.model, "revision": self.revision, "seed": self.seed}
-                rows.append({"sample_id": sample, "variant": variant, "text": text, **known})
-        return rows
+            texts = object_sentences(labels, self.sentences, sample_seed(self.seed, row.sample_id), self.style)
+            lines += [{**line, **known} for line in numbered(row, self.source, texts)]
+        return lines
 
 
 def shortest_edge(height: int, width: int, size: int, longest: int) -> tuple[int, int]:
@@ -156,7 +154,7 @@ class TransformersLister(ObjectLister):
         threshold: least score of an object. Default: 0.5.
         dtype: precision of the weights. Default: float32.
         device: torch device. Default: auto.
-        revision: of the hub repository. Default: its main branch.
+        revision: branch, tag or commit of the hub repository. Default: its main branch.
         **kwargs: options of `ObjectLister`.
 
     Raises:

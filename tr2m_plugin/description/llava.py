@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from tr2m_plugin.description.describers import Describer, Line
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.device import pick_device, precision
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.frozen.encoders import load_pretrained
+from tr2m_plugin.rows import IndexRow
 
 CHAT = {
     "vicuna": "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "
@@ -62,7 +64,7 @@ def clean_answer(answer: str, prompt: str, ended: bool = True) -> Sentence:
     return Sentence(text, tuple(flags))
 
 
-class LlavaDescriber:
+class LlavaDescriber(Describer):
     """Asks a LLaVA v1.6 about pictures, one row per picture and prompt.
 
     Args:
@@ -73,13 +75,13 @@ class LlavaDescriber:
         max_new_tokens: an answer's longest length. Default: 96.
         sample: whether answers are drawn rather than the likeliest. Draws depend on the pictures of a batch too.
             Default: False.
-        temperature: of the draws. Default: 1.
-        seed: of the draws. Default: 0.
+        temperature: what the scores of the next token are divided by before a draw. Default: 1.
+        seed: number that the draws start from. Default: 0.
         dtype: precision of the weights. Default: bfloat16 on GPUs, float32 elsewhere.
         device: torch device. Default: auto.
         device_map: how to spread the weights over several GPUs, as accelerate has it, such as auto. Default: not.
         attn_implementation: transformers' name of the attention's kernel. Default: its choice.
-        revision: of the hub repository. Default: its main branch.
+        revision: branch, tag or commit of the hub repository. Default: its main branch.
 
     Raises:
         InputError: the weights are not there, or are no LLaVA v1.6 on Vicuna or Mistral.
@@ -128,23 +130,20 @@ class LlavaDescriber:
         )
         self.network = (network if device_map else network.to(target)).eval().requires_grad_(False)
 
-    def describe(self, images: Sequence[np.ndarray], ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Answers about pictures, all of a picture's after each other.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, of any sizes.
-            ids: their sample ids.
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+        """Asks about pictures; see `Describer.describe`.
 
         Returns:
-            Rows with `sample_id`, `source` (llava-vicuna or llava-mistral), `variant` (number of the prompt), `text`,
-            `model`, `revision`, `prompt`, `seed` (when sampling) and `flags`.
+            All columns, of which `source` is llava-vicuna or llava-mistral, `variant` the number of the prompt, and
+            `seed` null unless answers are drawn.
         """
         pairs = [(image, prompt) for image in images for prompt in self.prompts]
         answers = [answer for start in range(0, len(pairs), self.batch_size) for answer in self._answer(pairs, start)]
-        questions = [(sample, variant) for sample in ids for variant in range(len(self.prompts))]
+        questions = [(row, variant) for row in rows for variant in range(len(self.prompts))]
         return [
             {
-                "sample_id": sample,
+                "dataset": row.dataset,
+                "sample_id": row.sample_id,
                 "source": f"llava-{self.family}",
                 "variant": variant,
                 "text": answer.text,
@@ -154,7 +153,7 @@ class LlavaDescriber:
                 "seed": self.seed if self.sample else None,
                 "flags": ",".join(answer.flags) or None,
             }
-            for (sample, variant), answer in zip(questions, answers, strict=True)
+            for (row, variant), answer in zip(questions, answers, strict=True)
         ]
 
     def _answer(self, pairs: Sequence[tuple[np.ndarray, str]], start: int) -> Iterator[Sentence]:

@@ -30,7 +30,7 @@ def join_phrases(phrases: Sequence[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def count_phrase(label: str, count: int) -> str:
-    """ "a chair", "an oven", "two traffic lights".
+    """Writes a number of objects: "a chair", "an oven", "two traffic lights".
 
     Args:
         label: singular name of the object.
@@ -59,7 +59,7 @@ def object_sentences(
     Args:
         labels: one label per object; repeated labels are counted.
         n: number of sentences, each with the objects in another order. Default: 5.
-        seed: of the shuffles. Default: 0.
+        seed: number that the shuffles start from. Default: 0.
         style: `rsa` follows the published sentences to the letter: the first word of a label only ("two traffics"),
             always "a" ("a oven"), a comma before "and" always. `plain` is plain English: whole labels, "an" where it
             belongs. Default: plain.

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tr2m_plugin.description.describers import Describer, Line
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
+from tr2m_plugin.rows import IndexRow
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TEXTS, LISTS = "text_all", "seg_txt_panoptic"
 LINES = 15
@@ -41,6 +46,47 @@ def read_sentences(path: Path) -> list[str]:
     """
     lines = read_text(path).split("\n")
     return lines[:-1] if lines[-1] == "" else lines
+
+
+def rsa_file(folder: Path, row: IndexRow) -> Path:
+    """Finds the file of a picture's sentences; what is not trained on is all in RSA's split `test`.
+
+    Args:
+        folder: RSA's folder `text`, or the folder `text_all` in it.
+        row: a row of the index, of which `dataset`, `split` and `sample_id` are read.
+    """
+    base = folder / TEXTS if (folder / TEXTS).is_dir() else folder
+    split = "train" if row.split == "train" else "test"
+    return base / row.dataset / split / f"{row.sample_id}.txt"
+
+
+class RSA(Describer):
+    """Gives RSA's published sentences, fifteen for each picture of NYUv2, KITTI and VOID.
+
+    Args:
+        folder: RSA's folder `text`, which holds `text_all`.
+
+    Raises:
+        InputError: the folder is null or holds no `text_all`.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        if folder is None:
+            raise InputError(
+                "describe: RSA has no `folder`: give RSA's folder `text`, or let captioners describe these"
+            )
+        self.folder = Path(os.path.expanduser(folder))
+        if not (self.folder / TEXTS).is_dir():
+            raise InputError(f"{self.folder / TEXTS} is not a folder: give RSA's folder `text`")
+
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+        """Gives the lines of each picture's file; rows need `split` too."""
+        return [line for row in rows for line in self._lines(row)]
+
+    def _lines(self, row: IndexRow) -> list[Line]:
+        key = {"dataset": row.dataset, "sample_id": row.sample_id}
+        lines = enumerate(read_sentences(rsa_file(self.folder, row)))
+        return [{**key, **rsa_line(number), "text": text} for number, text in lines]
 
 
 def _files(folder: str | os.PathLike, kind: str) -> Iterator[tuple[Path, dict[str, str]]]:
@@ -104,7 +150,7 @@ def write_rsa(folder: str | os.PathLike, rows: Iterable[dict[str, Any]]) -> int:
 
     Args:
         folder: to write `text_all` or `seg_txt_panoptic` into.
-        rows: of `read_rsa` or `read_rsa_objects`, a picture's after each other.
+        rows: rows as `read_rsa` or `read_rsa_objects` give them, a picture's after each other.
 
     Returns:
         The number of files.

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
+from tr2m_plugin.description.describers import Describer, Line, numbered
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SEGMENTS = {
     "cecum": "cecum",
@@ -17,6 +22,9 @@ SEGMENTS = {
 """C3VD's segments by the beginning of a sequence's name, in the words of the release."""
 
 TEXTURES = ("one", "two", "three", "four")
+COLONS = ("c3vd", "simcol")
+"""Datasets of colonoscopy."""
+
 SIMCOL = "The image shows a medical scene of a cecum with texture type one."
 """The release's sentence for every frame of SimCol3D."""
 
@@ -25,8 +33,8 @@ def colon_sentence(segment: str, texture: str) -> str:
     """The paper's sentence for a frame of C3VD.
 
     Args:
-        segment: of the colon, such as "descending colon".
-        texture: of the mucosa as a number word, such as "two".
+        segment: part of the colon, such as "descending colon".
+        texture: type of the mucosa's texture as a number word, such as "two".
 
     Returns:
         "The image shows a medical scene of {segment} with texture type {texture}." (paper, Figure 6).
@@ -50,7 +58,7 @@ def sequence_sentence(sequence: str) -> str:
     )
 
 
-class ColonTemplate:
+class ColonTemplate(Describer):
     """Describes frames of colonoscopy by the name of their sequence.
 
     Args:
@@ -62,23 +70,27 @@ class ColonTemplate:
     """
 
     def __init__(self, dataset: str = "c3vd") -> None:
-        if dataset not in ("c3vd", "simcol"):
+        if dataset not in COLONS:
             raise InputError(f"ColonTemplate knows the datasets c3vd and simcol, not {dataset!r}")
         self.dataset = dataset
 
-    def describe(self, images: Sequence[Any], ids: Sequence[str]) -> list[dict[str, Any]]:
-        """One row per frame; the pictures are not looked at.
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+        """Gives one sentence per frame; the pictures are not looked at.
 
         Raises:
-            InputError: an id holds no sequence's name.
+            InputError: a sample id holds no sequence's name.
         """
-        return [
-            {
-                "sample_id": sample,
-                "source": "template",
-                "variant": 0,
-                "text": SIMCOL if self.dataset == "simcol" else sequence_sentence(sample),
-                "model": "ColonTemplate",
-            }
-            for sample in ids
-        ]
+        return [line for row in rows for line in self._lines(row)]
+
+    def _lines(self, row: IndexRow) -> list[Line]:
+        text = SIMCOL if self.dataset == "simcol" else sequence_sentence(row.sample_id)
+        return [{**line, "model": "ColonTemplate"} for line in numbered(row, "template", [text])]
+
+
+def colon_fallback(row: IndexRow) -> list[Line]:
+    """Gives the template's rows for a picture of C3VD or SimCol3D that nobody described, none for other datasets.
+
+    Args:
+        row: a row of the index.
+    """
+    return ColonTemplate(row.dataset).describe([row]) if row.dataset in COLONS else []

@@ -1,8 +1,8 @@
 """NYUv2, KITTI, VOID and C3VD in turn, 8 pictures at a time, one of their 15 descriptions drawn at every visit.
 
-Pictures are stretched to the size of their relative depth, which the stage `relative_depth` computes at the release's
-sizes: 434 x 560, and for KITTI 350 x 1204 (`sizes: {kitti: [350, 1204]}` in params.yaml). Datasets that the index lacks
-are not missed.
+Pictures are stretched to the size of their relative depth, which the stage `relative_depth` computes at the sizes that
+the protocol `release` gives the datasets (`input_size`): 434 x 560, and for KITTI 350 x 1204. Datasets that the index
+lacks are not missed.
 """
 
 data_root = "{{$TR2M_DATA_ROOT:work/paper}}"

@@ -3,16 +3,12 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from tr2m_plugin import cli
 from tr2m_plugin.cli import main
 
 TEXT = "A small kitchen with a table."
@@ -132,106 +128,9 @@ def test_a_full_disk_stops_with_a_line(trained, pictures, tmp_path, capsys, monk
     assert f"tr2m: {tmp_path / 'out'}: No space left on device: make room" in capsys.readouterr().err
 
 
-def test_commands_with_one_file_replace_only_their_own(tmp_path, capsys):
-    out = tmp_path / "photo.png"
-    out.write_bytes(b"\x89PNG a photograph")
-    for command in (["features", "config.py", "a.pth"], ["data", "show", "nyu", "nowhere", "0"], ["describe", "a.png"]):
-        assert main([*command, "--out", str(out)]) == 2
-        assert "photo.png is there already and is not a" in capsys.readouterr().err
-    for name in ("summary.csv", "metrics.json"):
-        (tmp_path / name).write_text("[1]")
-        assert main(["evaluate", "--predictions", "nowhere", "--out", str(tmp_path)]) == 2
-        assert f"{name} is there already and is not an evaluation's" in capsys.readouterr().err
-        (tmp_path / name).unlink()
-    assert out.read_bytes() == b"\x89PNG a photograph"
-
-
-def test_help_needs_no_network_library():
-    code = (
-        "import sys; sys.argv = ['tr2m', '--help']\n"
-        "from tr2m_plugin.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "assert not {'torch', 'mmengine', 'numpy'} & set(sys.modules), sorted(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-
-
-def test_the_package_offers_its_hook():
-    import tr2m_plugin
-    from tr2m_plugin.hooks import SOCHook
-
-    assert tr2m_plugin.SOCHook is SOCHook
-    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
-        _ = tr2m_plugin.Nothing
-
-
 def test_a_missing_extra_is_one_line(pictures, tmp_path, capsys, monkeypatch):
     for name in [m for m in sys.modules if m == "transformers" or m.startswith("transformers.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert main(["predict", str(pictures), "--text", TEXT, "--out", str(tmp_path / "out")]) == 2
     assert "pip install 'tr2m_plugin[data]'" in capsys.readouterr().err
-
-
-def test_version(capsys):
-    with pytest.raises(SystemExit):
-        main(["--version"])
-    assert capsys.readouterr().out.strip() == cli.__version__
-
-
-def test_features_of_checkpoints(trained, tmp_path, capsys, repository):
-    """Feature and index come from the config's hook."""
-    checkpoint = str(next((trained / "train").rglob("iter_6.pth")))
-    out = tmp_path / "features.png"
-    config = str(repository / "configs" / "tr2m_mini.py")
-    arguments = ["--data-root", str(trained), "--pictures", "2", "--method", "pca", "--out", str(out)]
-    assert main(["features", config, checkpoint, checkpoint, *arguments]) == 0
-    first, second, _ = [line for line in capsys.readouterr().out.splitlines() if "INFO" not in line]
-    assert first == second
-    assert -1 < float(first.rpartition(" ")[2]) < 1
-    assert cv2.imread(str(out)).shape[:2] == (500, 1100)
-    assert main(["features", config, checkpoint, "--feature", "rescale_net.fusoin", *arguments]) == 2
-    assert "names near it: rescale_net.fusion" in capsys.readouterr().err
-    torch.save({"state_dict": {}}, tmp_path / "empty.pth")
-    assert main(["features", config, str(tmp_path / "empty.pth"), *arguments]) == 2
-    assert "empty.pth holds no dict of tensors" in capsys.readouterr().err
-
-
-@pytest.fixture
-def measured(tmp_path):
-    """Options that evaluate two predictions on disk, the second made of its picture as it is stored."""
-    (tmp_path / "own").mkdir()
-    (tmp_path / "predictions").mkdir()
-    for name, orientation in (("a", 1), ("b", 6)):
-        exif = Image.Exif()
-        exif[274] = orientation
-        Image.new("RGB", (8, 6)).save(tmp_path / "own" / f"{name}.jpg", exif=exif)
-        depth = np.arange(1000, 1048, dtype=np.uint16).reshape(6, 8)
-        Image.fromarray(depth).save(tmp_path / "own" / f"{name}_depth.png")
-        np.save(tmp_path / "predictions" / f"{name}.npy", depth.astype(np.float32) * np.float32(0.001))
-    entry = {"type": "RGBDFolder", "root": str(tmp_path / "own"), "image": "*.jpg", "depth": "*_depth.png"}
-    entry |= {"name": "own", "depth_scale": 0.001, "unit": "m", "depth_range": [0.3, 10]}
-    (tmp_path / "roots.yaml").write_text(json.dumps([entry]))
-    read = ["--predictions", tmp_path / "predictions", "--roots", tmp_path / "roots.yaml", "--workers", "0"]
-    return ["evaluate", *map(str, read), "--returns", "depth", "--unit", "m", "--out", str(tmp_path / "out")]
-
-
-def test_predictions_of_pictures_that_were_not_turned_upright_fail(measured, tmp_path, capsys):
-    assert main([*measured, "--no-pictures"]) == 2
-    assert "own/b: the prediction is 6 × 8 and the truth 8 × 6: was the picture not turned" in capsys.readouterr().err
-    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["predictions"]["datasets"]["own"]
-    assert (found["images"], found["failed"], found["abs_rel"], found["d1"]) == (1, 1, 0, 1)
-
-
-def test_an_evaluation_replaces_no_table_or_drawing_of_others(measured, tmp_path, capsys):
-    (tmp_path / "out").mkdir()
-    for name in ("dataset_own.tex", "dataset_own.md", "errors_own.png", "table_1.tex"):
-        (tmp_path / "out" / name).write_text("mine")
-        assert main(measured) == 2
-        assert f"{name} is there already and is not an evaluation's" in capsys.readouterr().err
-        assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["mine"]
-        (tmp_path / "out" / name).unlink()
-    for _ in range(2):  # its own it replaces
-        main(measured)
-        assert "is there already" not in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""The command `tr2m predict`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+from tr2m_plugin.cli.options import count
+from tr2m_plugin.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when a disk is full."""
+
+
+def add(commands: Any) -> None:
+    """Declares the command."""
+    predict = commands.add_parser(
+        "predict",
+        help="metric depth of pictures",
+        description="Predicts metric depth of pictures or folders of pictures and writes, for each, depth as .npy and "
+        "16-bit PNG with its scale, a coloured picture with a bar and, with a camera, a point cloud.",
+    )
+    option = predict.add_argument
+    option("pictures", nargs="+", help="pictures or folders of pictures")
+    option("--text", help="a sentence about the scene (default: NAME.txt beside each picture)")
+    option("--out", type=Path, default=Path("predictions"), help="folder to write (default: predictions)")
+    option("--model", default="tr2m_mini", help="model folder, or config with --weights (default: tr2m_mini)")
+    option("--weights", help="checkpoint to use instead of the model folder's weights")
+    option("--size", type=count, nargs=2, metavar=("H", "W"), help="size of the network's input (default: the model's)")
+    option("--device", default="auto", help="torch device (default: auto)")
+    option("--batch-size", type=count, default=8, help="pictures at a time (default: 8)")
+    option("--unit", choices=["m", "mm"], help="unit that depth is given in (default: by the description)")
+    option("--png-unit", choices=["mm"], help="unit of the 16-bit PNG, as ROS reads it (default: the finest)")
+    option("--fov", type=float, help="horizontal field of view in degrees, for a point cloud")
+    camera = ("FX", "FY", "CX", "CY")
+    option("--intrinsics", type=float, nargs=4, metavar=camera, help="in pixels, for a point cloud")
+    predict.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from tr2m_plugin.datasets.pictures import name_pictures
+    from tr2m_plugin.inference.camera import camera_of, check_camera
+    from tr2m_plugin.inference.inferencer import TR2MInferencer
+    from tr2m_plugin.inference.outputs import write_prediction
+
+    if args.text is not None and not args.text.strip():
+        raise InputError("the text is empty: describe the scene in a sentence")
+    check_camera(args.fov, args.intrinsics)
+    total = len(name_pictures(args.pictures, skip=args.out))
+    inferencer = TR2MInferencer(args.model, args.weights, args.device, show_progress=False, size=args.size)
+    errors: list[Exception] = []
+    reasons: set[str] = set()
+
+    def complain(error: Exception) -> None:
+        errors.append(error)
+        print(f"tr2m: {error}", file=sys.stderr)
+
+    predictions = inferencer.predict(
+        args.pictures, args.text, args.unit, args.batch_size, skip=args.out, on_error=complain
+    )
+    done = 0
+    for prediction in predictions:
+        depth, unit = prediction.depth, prediction.unit
+        if unit == "mm" and prediction.unit_reason not in reasons:
+            reasons.add(prediction.unit_reason)
+            print(f"tr2m: {prediction.name}: depth is in mm: {prediction.unit_reason}", file=sys.stderr)
+        try:
+            camera = camera_of(depth.shape, args.fov, args.intrinsics)
+            files = write_prediction(args.out, prediction, camera, args.png_unit)
+        except Exception as error:  # one picture's, unless the disk is full
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise InputError(f"{args.out}: {error.strerror}: make room and run it again") from error
+            complain(error if isinstance(error, InputError) else InputError(f"{prediction.name}: {error}"))
+            continue
+        done += 1
+        found = f"{depth.min():.3g} to {depth.max():.3g} {unit}"
+        print(f"[{done + len(errors)}/{total}] {found}: {files[0]} and {len(files) - 1} more files", flush=True)
+        if args.png_unit and (depth.max() > 65.535 if unit == "m" else depth.max() > 65535):
+            print(f"tr2m: {files[1]}: depth beyond 65.535 m is 0, no measurement", file=sys.stderr)
+    if errors:
+        print(f"tr2m: {len(errors)} of {total} pictures failed", file=sys.stderr)
+    return 2 if errors else 0
