@@ -142,9 +142,16 @@ def digest_files(paths: list[Path], length: int = 10) -> str:
 
 
 def package_files(names: Sequence[str]) -> list[Path]:
-    """The modules of some files and folders of the package."""
+    """The modules of some files and folders of the package.
+
+    Raises:
+        FileNotFoundError: there is none of a name.
+    """
     package = Path(tr2m_plugin.__file__).parent
     named = [package / name for name in names]
+    missing = [str(path) for path in named if not path.exists()]
+    if missing:
+        raise FileNotFoundError(", ".join(missing))
     return sorted(file for path in named for file in ([path] if path.is_file() else path.rglob("*.py")))
 
 

@@ -27,7 +27,8 @@ CODE = (
     "datasets/decoding.py",
     "datasets/pictures.py",
     "datasets/readers",
-    "models/relative_depth.py",
+    "models/frozen/encoders.py",
+    "models/frozen/relative_depth.py",
 )
 """Of the package, what reads pictures and what maps are made by: where it does something else, they are made anew."""
 

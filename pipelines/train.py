@@ -35,8 +35,10 @@ CODE = (
     "models",
     "optim.py",
     "plain_yaml.py",
+    "state_dicts.py",
     "structures.py",
     "evaluation/depth_metric.py",
+    "evaluation/measuring.py",
     "evaluation/metrics.py",
     "evaluation/protocols.py",
 )

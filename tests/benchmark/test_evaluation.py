@@ -154,7 +154,7 @@ def test_predictions_that_are_not_finite_are_failures(mine, tmp_path):
             entry["datasets"]["mine"]["empty"],
         ) == (3, 2, 1)
         assert entry["datasets"]["mine"]["abs_rel"] == pytest.approx(0.0 if entry["alignment"] else 0.1, abs=1e-3)
-    reasons = {row.sample_id: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", ERRORS)}
+    reasons = {row["sample_id"]: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", ERRORS)}
     assert reasons["0"] == "none of the 4800 predicted numbers that count is finite"
     assert reasons["1"].startswith("6 of the 4800 predicted numbers that count are not finite")
 
@@ -225,7 +225,7 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
 def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, capsys):
     tree_kitti.make(tmp_path / "kitti", train=0, test=2, none=0)
     rows = index_dataset({"type": "kitti", "root": str(tmp_path / "kitti"), "splits": ["test"]})
-    lines = [{**row, "source": "s", "variant": 0, "text": f"street {i}"} for i, row in enumerate(rows)]
+    lines = [{**vars(row), "source": "s", "variant": 0, "text": f"street {i}"} for i, row in enumerate(rows)]
     write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
     arguments = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", f"kitti={tmp_path / 'kitti'}"]
     arguments += ["--size", 56, 140, "--text", "a room", "--text-tables", tmp_path / "texts.parquet"]
@@ -340,7 +340,7 @@ def test_programs_of_one_name_are_kept_apart_and_a_failure_is_its_own(mine, tmp_
         (5, None),
     ]
     (row,) = read_table(tmp_path / "out" / "errors.parquet", {**ERRORS, "method": ""})
-    assert (row["method"], row.sample_id) == ("run (2)", "1")
+    assert (row["method"], row["sample_id"]) == ("run (2)", "1")
     shutil.rmtree(folders[1])
     write_files(folders[1], mine, 0.7)
     assert run(*arguments, "--out", tmp_path / "out") == 0

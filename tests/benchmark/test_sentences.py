@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tr2m_plugin.benchmark.datasets import open_datasets
-from tr2m_plugin.benchmark.sentences import find_texts, wrong_texts
+from tr2m_plugin.benchmark.sentences import choose_texts, find_texts, wrong_texts
 from tr2m_plugin.errors import InputError
 
 ENTRY = {"type": "RGBDFolder", "image": "*_rgb.png", "depth": "*_depth.png", "depth_scale": 0.001, "unit": "m"}
@@ -33,12 +33,19 @@ def test_sentences_beside_the_pictures_of_a_folder_of_ones_own(lab):
 
 
 def test_wrong_descriptions_are_another_scenes_or_another_domains():
-    made = [{"domain": d, "texts": [t]} for d, t in [("in", "a"), ("in", "b"), ("out", "c"), ("in", "a")]]
-    chosen = wrong_texts(made, 0)
+    domains, sentences = ["in", "in", "out", "in"], ["a", "b", "c", "a"]
+    chosen = wrong_texts(domains, sentences, 0)
     assert chosen["domain"][0] == 2
     assert chosen["domain"][2] in (0, 1, 3)
     assert chosen["scene"] == [1, chosen["scene"][1], None, 1]
     assert chosen["scene"][1] in (0, 3)
-    assert chosen == wrong_texts(made, 0)
-    many = [{"domain": "in", "texts": [str(i)]} for i in range(20)]
-    assert wrong_texts(many, 0) != wrong_texts(many, 1)
+    assert chosen == wrong_texts(domains, sentences, 0)
+    many = ["in"] * 20, [str(i) for i in range(20)]
+    assert wrong_texts(*many, 0) != wrong_texts(*many, 1)
+
+
+def test_without_another_domain_its_stand_in_is_taken(lab):
+    datasets = open_datasets({"lab": {**ENTRY, "root": str(lab), "name": "lab", "depth_range": [0.3, 10]}})
+    right = dict.fromkeys(("lab/desk", "lab/lamp", "lab/sub/shelf"), "A room.")
+    assert set(choose_texts(datasets, right)["wrong_domain"].values()) == {None}
+    assert set(choose_texts(datasets, right, wrong_text="A colon.")["wrong_domain"].values()) == {"A colon."}

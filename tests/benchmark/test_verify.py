@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tr2m_plugin.datasets.parquet import DESCRIPTIONS, write_table
 from tr2m_plugin.datasets.readers import reader_of
 from tr2m_plugin.description.rsa import rsa_line, write_rsa
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 @pytest.fixture
@@ -254,18 +257,21 @@ def test_a_picture_by_its_id_or_number(tmp_path, capsys):
 
 
 def test_descriptions_of_every_source(tmp_path):
-    row = {"dataset": "c3vd", "sample_id": "cecum_t1_a/0000", "split": "test"}
+    row = IndexRow(dataset="c3vd", sample_id="cecum_t1_a/0000", split="test", image="")
+    key = {"dataset": "c3vd", "sample_id": "cecum_t1_a/0000", "split": "test"}
     template = "The image shows a medical scene of cecum with texture type one."
     assert find_sentences(row) == [("template", template)]
-    other = {**row, "sample_id": "cecum_t1_a/0001"}
-    write_rsa(tmp_path, ({**row, **rsa_line(number), "text": f"Line {number}."} for number in range(15)))
-    described = [{**row, "source": "maskdino", "text": "Walls."}, {**other, "source": "maskdino", "text": "Floors."}]
+    other = replace(row, sample_id="cecum_t1_a/0001")
+    write_rsa(tmp_path, ({**key, **rsa_line(number), "text": f"Line {number}."} for number in range(15)))
+    described = [
+        {**vars(one), "source": "maskdino", "text": text} for one, text in ((row, "Walls."), (other, "Floors."))
+    ]
     write_table(tmp_path / "table.parquet", DESCRIPTIONS, described)
     found = find_sentences(row, [tmp_path / "table.parquet", tmp_path])
     assert found[0] == ("maskdino", "Walls.")
     assert found[1:7:5] == [("rsa, llava-mistral", "Line 0."), ("rsa, llava-vicuna", "Line 5.")]
     assert found[-1] == ("rsa, object list", "Line 14.")
     assert find_sentences(other, [tmp_path / "text_all"]) == [("template", template)]
-    assert find_sentences({**row, "dataset": "nyu"}, [tmp_path]) == []
+    assert find_sentences(replace(row, dataset="nyu"), [tmp_path]) == []
     with pytest.raises(InputError, match=r"no.parquet does not exist"):
         find_sentences(row, [tmp_path / "no.parquet"])

@@ -7,6 +7,7 @@ from tr2m_plugin.datasets import RGBDFolder
 from tr2m_plugin.datasets.headers import ORIENTATION, check_size, read_header, turn, turn_with
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 WHOLE = {"image": "*_rgb.png", "depth": "*_depth.png", "depth_scale": 0.1, "unit": "m", "depth_range": [0.3, 30]}
 
@@ -62,7 +63,7 @@ def test_all_formats_are_turned_alike_and_as_opencv_does(tmp_path, orientation):
         path = tmp_path / f"a.{suffix}"
         save(path, picture, orientation, **({"lossless": True} if suffix == "webp" else {}))
         expected = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-        row = {"image": str(path), "reader": None}
+        row = IndexRow(dataset="d", sample_id="a", split="test", image=str(path))
         np.testing.assert_array_equal(load_picture(row), expected)
         assert read_header(path).upright == expected.shape[:2]
         assert read_header(path).size == (12, 16)

@@ -8,11 +8,11 @@ from tr2m_plugin.datasets.parquet import (
     ERRORS,
     TEXT_FEATURES,
     check_unique,
+    columns_of,
     dataset_names,
     read_rows,
     read_table,
     read_text_features,
-    sample_key,
     write_rows,
     write_table,
     write_text_features,
@@ -22,13 +22,16 @@ from tr2m_plugin.rows import IndexRow
 
 
 def test_rows_come_back_with_nulls_for_what_was_left_out(tmp_path):
-    rows = [{"dataset": "a", "sample_id": "x/1", "depth_scale": 0.001}, {"dataset": "a", "sample_id": "x/2"}]
+    rows = [
+        IndexRow(dataset="a", sample_id="x/1", split="test", image="1.png", depth_scale=0.001, extras={"crop": "kb"}),
+        IndexRow(dataset="a", sample_id="x/2", split="val", image="2.png"),
+    ]
     write_rows(tmp_path / "index.parquet", IndexRow, rows)
     back = read_rows(tmp_path / "index.parquet", IndexRow)
-    assert [r.sample_id for r in back] == ["x/1", "x/2"]
-    assert back[0]["depth_scale"] == 0.001
-    assert back[1]["depth"] is None
-    assert sample_key(back[0]) == "a/x/1"
+    assert back == rows
+    assert back[1].depth is None
+    assert back[0].key == "a/x/1"
+    assert [line["extras"] for line in read_table(tmp_path / "index.parquet", ["extras"])] == ['{"crop": "kb"}', None]
     assert [p.name for p in tmp_path.iterdir()] == ["index.parquet"]  # no partial file stays
 
 
@@ -50,8 +53,16 @@ def test_errors_name_the_file_and_the_cause(tmp_path):
         read_rows(tmp_path / "other.parquet", IndexRow)
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", "{'a': 1}"])
+def test_extras_that_are_no_options_are_named(tmp_path, text):
+    row = {"dataset": "a", "sample_id": "1", "split": "test", "image": "1.png", "extras": text}
+    write_table(tmp_path / "index.parquet", columns_of(IndexRow), [row])
+    with pytest.raises(InputError, match=r"index.parquet: the column extras in row 1 should be "):
+        read_rows(tmp_path / "index.parquet", IndexRow)
+
+
 def test_a_sample_listed_twice_is_named():
-    rows = [{"dataset": "a", "sample_id": "1"}, {"dataset": "b", "sample_id": "1"}]
+    rows = [IndexRow(dataset=name, sample_id="1", split="test", image="1.png") for name in "ab"]
     check_unique(rows, "index")
     with pytest.raises(InputError, match="b/1 twice"):
         check_unique([*rows, rows[1]], "index")
@@ -110,7 +121,7 @@ def test_columns_twice_and_columns_that_mean_the_same(tmp_path):
     )
     rows = read_table(path, ["text", "dataset", "depth_min"])
     assert rows[1] == {"text": "two", "dataset": "a", "depth_min": 2.0}
-    assert isinstance(rows[1].depth_min, float)
+    assert isinstance(rows[1]["depth_min"], float)
 
 
 def test_a_name_that_is_not_utf_8_is_named(tmp_path):

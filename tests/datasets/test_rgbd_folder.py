@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -29,10 +30,10 @@ def test_pairs_by_name_with_folders_in_the_sample_id(tmp_path):
     assert [r.sample_id for r in rows] == ["a", "b", "sub/c"]
     assert all(isinstance(row, IndexRow) for row in rows)
     first = rows[0]
-    assert first["image"] == str(tmp_path / "a_rgb.jpg")
-    assert first["depth"] == str(tmp_path / "a_depth.png")
-    assert (first["depth_scale"], first["unit"], first["depth_min"], first["depth_max"]) == (0.001, "m", 0.3, 10)
-    assert (first["fx"], first["cy"], first["domain"], first["split"]) == (1, 4, "indoor", "test")
+    assert first.image == str(tmp_path / "a_rgb.jpg")
+    assert first.depth == str(tmp_path / "a_depth.png")
+    assert (first.depth_scale, first.unit, first.depth_min, first.depth_max) == (0.001, "m", 0.3, 10)
+    assert (first.fx, first.cy, first.domain, first.split) == (1, 4, "indoor", "test")
 
 
 def test_pairs_in_folders_and_depth_that_matches_the_pictures_pattern_too(tmp_path):
@@ -171,11 +172,11 @@ def test_every_pair_must_have_one_size(tmp_path):
     (tmp_path / "d_depth.png").unlink()
     first, second, third = RGBDFolder(str(tmp_path), **WHOLE).index()
     assert load_depth(first).shape == (6, 8)
-    for extras in (None, '{"crop": [0, 2, 0, 2]}', '{"picture_size": [6, 8], "depth_size": [6, 8]}'):
+    for extras in ({}, {"crop": [0, 2, 0, 2]}, {"picture_size": [6, 8], "depth_size": [6, 8]}):
         with pytest.raises(InputError, match=r"b_depth.png is 3 × 4 and its picture 6 × 8: they must match"):
-            load_depth({**second, "extras": extras})
+            load_depth(replace(second, extras=extras))
     assert load_depth(third).shape == (6, 8), "that the picture is broken is for load_picture to say"
-    assert load_depth({**first, "image": str(tmp_path / "d_rgb.jpg")}).shape == (6, 8)
+    assert load_depth(replace(first, image=str(tmp_path / "d_rgb.jpg"))).shape == (6, 8)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

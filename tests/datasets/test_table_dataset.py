@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,11 +8,10 @@ import torch
 from tr2m_plugin.datasets.parquet import (
     DESCRIPTIONS,
     ERRORS,
-    INDEX,
     TEXT_FEATURES,
+    columns_of,
     read_rows,
     read_table,
-    sample_key,
     write_rows,
     write_table,
 )
@@ -34,15 +34,19 @@ def copy(world, tmp_path):
 
 def test_rows_are_joined_by_name_whatever_their_order(copy):
     straight = build(copy, split="test", test_mode=True)
-    for name, columns in (("index", INDEX), ("descriptions", DESCRIPTIONS), ("text_features", TEXT_FEATURES)):
+    for name, columns in (
+        ("index", columns_of(IndexRow)),
+        ("descriptions", DESCRIPTIONS),
+        ("text_features", TEXT_FEATURES),
+    ):
         rows = read_table(copy / f"{name}.parquet", columns)
         write_table(copy / f"{name}.parquet", columns, rows[::-1])
     turned = build(copy, split="test", test_mode=True)
-    where = {sample_key(turned.get_data_info(i)): i for i in range(len(turned))}
+    where = {turned.get_data_info(i)["row"].key: i for i in range(len(turned))}
     assert len(straight) == len(turned) == 11
     for i in range(len(straight)):
         a = straight.get_data_info(i)
-        b = turned.get_data_info(where[sample_key(a)])
+        b = turned.get_data_info(where[a["row"].key])
         assert a["relative_depth"] == b["relative_depth"]
         assert set(a["texts"]) == set(b["texts"])
         for text, vector in zip(a["texts"], a["text_features"], strict=True):
@@ -76,7 +80,7 @@ def test_pictures_that_failed_are_left_out(copy):
         [{"dataset": "rooms", "sample_id": "test-000001", "reason": "broken"}],
     )
     data = build(copy, split="test", datasets=["rooms"])
-    assert [data.get_data_info(i)["sample_id"] for i in range(len(data))] == [f"test-00000{i}" for i in (0, 2, 3)]
+    assert [data.get_data_info(i)["row"].sample_id for i in range(len(data))] == [f"test-00000{i}" for i in (0, 2, 3)]
 
 
 @pytest.mark.parametrize(
@@ -118,11 +122,11 @@ def test_models_that_take_a_picture_alone_need_the_index_alone(copy):
 
 
 def changed_index(root, change):
-    """The index of a copy whose rows of the split train went through a function with their number."""
+    """Writes the index of a copy with changed columns: a function gives those of a row of the split train by number."""
     rows = read_rows(root / "index.parquet", IndexRow)
-    for number, row in enumerate(row for row in rows if row.split == "train"):
-        change(number, row)
-    write_rows(root / "index.parquet", IndexRow, rows)
+    numbers = {row.key: number for number, row in enumerate(row for row in rows if row.split == "train")}
+    changed = [replace(row, **change(numbers[row.key], row)) if row.key in numbers else row for row in rows]
+    write_rows(root / "index.parquet", IndexRow, changed)
 
 
 def truth(item):
@@ -133,18 +137,18 @@ def test_depth_outside_the_rows_range_is_no_measurement_in_training(copy):
     straight = build(copy, split="train")
     whole = [truth(straight[i]) for i in range(len(straight))]
     middle = float(whole[0][whole[0] > 0].median())
-    changed_index(copy, lambda number, row: row.update(depth_max=middle) if number == 0 else None)
+    changed_index(copy, lambda number, row: {"depth_max": middle} if number == 0 else {})
     cut = build(copy, split="train")
     assert torch.equal(truth(cut[0]), torch.where(whole[0] <= middle, whole[0], 0))
     assert 0.4 < (truth(cut[0]) > 0).sum() / (whole[0] > 0).sum() < 0.6
     # The miniature world's own ranges leave all of its depth.
-    changed_index(copy, lambda number, row: row.update(depth_min=None, depth_max=None))
+    changed_index(copy, lambda number, row: {"depth_min": None, "depth_max": None})
     free = build(copy, split="train")
     assert all(torch.equal(truth(free[i]), whole[i]) for i in range(len(whole)))
 
 
 def test_a_wrong_scale_is_refused_before_training(copy):
-    changed_index(copy, lambda number, row: row.update(depth_scale=1000.0) if row.dataset == "rooms" else None)
+    changed_index(copy, lambda number, row: {"depth_scale": 1000.0} if row.dataset == "rooms" else {})
     with pytest.raises(InputError, match=r"rooms: no depth of 8 pictures is in the range \[0.3, 10\] m; their median"):
         build(copy, split="train")
     build(copy, split="train", datasets=["colons"])
@@ -156,13 +160,13 @@ def test_a_picture_that_cannot_be_read_gives_way_to_the_next_of_its_dataset(copy
     straight = build(copy, split="train")
     names = [straight.get_data_info(i)["dataset"] for i in range(len(straight))]
     last = len(names) - 1 - names[::-1].index("rooms")
-    changed_index(copy, lambda number, row: row.update(depth=str(bad)) if number == last else None)
+    changed_index(copy, lambda number, row: {"depth": str(bad)} if number == last else {})
     dataset = build(copy, split="train")
     np.random.seed(0)
     found = dataset[last]["data_samples"]
-    assert found.sample_id == straight.get_data_info(names.index("rooms"))["sample_id"], "the first of rooms"
-    assert dataset._unreadable == {"rooms": {sample_key(straight.get_data_info(last))}}
-    changed_index(copy, lambda number, row: row.update(depth=str(bad)) if row.dataset == "rooms" else None)
+    assert found.sample_id == straight.get_data_info(names.index("rooms"))["row"].sample_id, "the first of rooms"
+    assert dataset._unreadable == {"rooms": {straight.get_data_info(last)["row"].key}}
+    changed_index(copy, lambda number, row: {"depth": str(bad)} if row.dataset == "rooms" else {})
     many = build(copy, split="train")
     with pytest.raises(InputError, match=r"2 of 8 pictures of rooms cannot be read, more than the share of 0.2"):
         many[0]
@@ -173,8 +177,8 @@ def test_in_validation_unreadable_depth_counts_as_empty_where_that_is_allowed(co
     rows = read_rows(copy / "index.parquet", IndexRow)
     first = next(row for row in rows if row.split == "val")
     (copy / "bad.png").write_bytes(b"cut")
-    first["depth"] = str(copy / "bad.png")
-    write_rows(copy / "index.parquet", IndexRow, rows)
+    bad = replace(first, depth=str(copy / "bad.png"))
+    write_rows(copy / "index.parquet", IndexRow, [bad if row == first else row for row in rows])
     with pytest.raises(InputError, match=r"bad.png"):
         build(copy, split="val", test_mode=True)[0]
     allowed = build(copy, split="val", test_mode=True, max_error_share=0.5)

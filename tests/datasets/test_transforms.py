@@ -1,5 +1,6 @@
 import importlib
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from tr2m_plugin.datasets.arrays import write_shard
 from tr2m_plugin.datasets.transforms import LoadDepthInputs, PackDepthInputs, ResizeDepthInputs
 from tr2m_plugin.errors import InputError, MissingExtraError
+from tr2m_plugin.rows import IndexRow
 
 
 @pytest.fixture
@@ -16,20 +18,23 @@ def row(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), rng.integers(0, 255, (8, 12, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "a_depth.png"), np.arange(96, dtype=np.uint16).reshape(8, 12) * 100)
     write_shard(tmp_path / "r.safetensors", {"mine/a": rng.random((14, 28)).astype(np.float16)})
+    indexed = IndexRow(
+        dataset="mine",
+        sample_id="a",
+        split="train",
+        domain="indoor",
+        image=str(tmp_path / "a.png"),
+        depth=str(tmp_path / "a_depth.png"),
+        depth_scale=0.001,
+        depth_min=0.1,
+        depth_max=10.0,
+    )
     return {
-        "image": str(tmp_path / "a.png"),
-        "depth": str(tmp_path / "a_depth.png"),
-        "depth_scale": 0.001,
+        "row": indexed,
         "relative_depth": f"{tmp_path / 'r.safetensors'}#mine/a",
         "image_features": None,
         "texts": ["one", "two"],
         "text_features": [[1.0, 0.0], [0.0, 1.0]],
-        "sample_id": "a",
-        "dataset": "mine",
-        "unit": "m",
-        "domain": "indoor",
-        "depth_min": 0.1,
-        "depth_max": 10.0,
     }
 
 
@@ -49,7 +54,7 @@ def test_evaluation_keeps_the_truths_size(row):
 
 
 def test_pictures_without_depth_have_no_valid_pixel(row):
-    loaded = LoadDepthInputs()({**row, "depth": None})
+    loaded = LoadDepthInputs()({**row, "row": replace(row["row"], depth=None)})
     assert loaded["gt_depth"].shape == (8, 12)
     assert not loaded["gt_depth"].any()
 

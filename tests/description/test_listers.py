@@ -16,6 +16,7 @@ from tr2m_plugin.description.listers import (
 )
 from tr2m_plugin.description.maskdino import COCO_PANOPTIC
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 def picture(height=90, width=120):
@@ -77,7 +78,7 @@ def mask2former(tmp_path_factory):
 
 def rows_of(*names):
     """Rows of the index, as far as describers that look at pictures need them."""
-    return [{"dataset": "d", "sample_id": name} for name in names]
+    return [IndexRow(dataset="d", sample_id=name, split="train", image=f"{name}.jpg") for name in names]
 
 
 def check(lister, image):

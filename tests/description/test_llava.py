@@ -9,6 +9,7 @@ from tr2m_plugin.datasets.parquet import DESCRIPTIONS
 from tr2m_plugin.description.llava import CHAT, LlavaDescriber, clean_answer
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 @pytest.fixture(scope="module", params=["vicuna", "mistral"])
@@ -46,7 +47,7 @@ def test_a_batch_gives_token_for_token_what_single_pictures_give(llava):
 
 def rows_of(*names):
     """Rows of the index, as far as describers that look at pictures need them."""
-    return [{"dataset": "d", "sample_id": name} for name in names]
+    return [IndexRow(dataset="d", sample_id=name, split="train", image=f"{name}.jpg") for name in names]
 
 
 def test_rows(llava):

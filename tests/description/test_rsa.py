@@ -11,6 +11,7 @@ from tr2m_plugin.datasets.parquet import DESCRIPTIONS, OBJECTS, read_table, writ
 from tr2m_plugin.description.object_list import object_sentences
 from tr2m_plugin.description.rsa import read_rsa, read_rsa_objects, rsa_file, write_rsa
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 CAPTIONS = [f"A picture of number {i}, a café." for i in range(10)]
 OBJECTS_OF = {
@@ -155,5 +156,5 @@ def test_a_folder_of_ones_own(request, tmp_path):
 @pytest.mark.parametrize("below", ["", "text_all"])
 def test_where_the_sentences_of_a_picture_are(tmp_path, split, read, below):
     (tmp_path / "text_all").mkdir()
-    row = {"dataset": "nyu", "split": split, "sample_id": "office/rgb_2"}
+    row = IndexRow(dataset="nyu", sample_id="office/rgb_2", split=split, image="a.jpg")
     assert rsa_file(tmp_path / below, row) == tmp_path / "text_all" / "nyu" / read / "office" / "rgb_2.txt"

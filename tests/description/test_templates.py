@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from tr2m_plugin.description.templates import ColonTemplate, colon_fallback, sequence_sentence
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import IndexRow
 
 
 @pytest.mark.parametrize(
@@ -24,11 +27,15 @@ def test_what_is_no_sequence_is_named(sequence):
         sequence_sentence(sequence)
 
 
+def frame(dataset):
+    return IndexRow(dataset=dataset, sample_id="cecum_t2_b/0001", split="test", image="a.png")
+
+
 def test_rows():
-    (row,) = ColonTemplate().describe([{"dataset": "mine", "sample_id": "cecum_t2_b/0001"}])
+    (row,) = ColonTemplate().describe([frame("mine")])
     assert (row["dataset"], row["sample_id"]) == ("mine", "cecum_t2_b/0001")
     assert (row["source"], row["variant"], row["model"]) == ("template", 0, "ColonTemplate")
-    rows = ColonTemplate("simcol").describe([{"dataset": "simcol", "sample_id": name} for name in "ab"])
+    rows = ColonTemplate("simcol").describe([replace(frame("simcol"), sample_id=name) for name in "ab"])
     assert [row["sample_id"] for row in rows] == ["a", "b"]
     assert {row["text"] for row in rows} == {"The image shows a medical scene of a cecum with texture type one."}
     with pytest.raises(InputError, match="c3vd and simcol"):
@@ -44,4 +51,4 @@ def test_rows():
     ],
 )
 def test_frames_of_colonoscopy_that_nobody_described(dataset, texts):
-    assert [line["text"] for line in colon_fallback({"dataset": dataset, "sample_id": "cecum_t2_b/0001"})] == texts
+    assert [line["text"] for line in colon_fallback(frame(dataset))] == texts

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from pipelines.mini_world.domains import DOMAINS
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol, protocol_of, resize_prediction
-from tr2m_plugin.evaluation.protocols import FOLDER, PROTOCOLS, name_protocol
+from tr2m_plugin.evaluation.protocols import FOLDER, PROTOCOLS, name_protocol, protocol_of_sample
+from tr2m_plugin.rows import IndexRow
 
 
 def test_range_is_strict_and_predictions_are_clamped():
@@ -118,13 +120,17 @@ def test_hashes_tell_protocols_apart():
         nyu.changed({"moon": 1})
 
 
+def row_of(**columns):
+    return IndexRow(**{"dataset": "mine", "sample_id": "a", "split": "test", "image": "a.png", **columns})
+
+
 def test_whole_numbers_hash_as_one_kind():
-    row = {"dataset": "mine", "protocol": None, "unit": "m", "depth_scale": 1, "depth_min": 0.3, "depth_max": 10}
-    stored = {**row, "depth_scale": 1.0, "depth_max": 10.0, "extras": '{"invalid": [65535.0], "crop": [0, 4, 0, 8]}'}
-    given = {**row, "extras": '{"invalid": [65535], "crop": [0, 4, 0, 8]}'}
+    row = row_of(depth_scale=1, depth_min=0.3, depth_max=10)
+    stored = replace(row, depth_scale=1.0, depth_max=10.0, extras={"invalid": [65535.0], "crop": [0, 4, 0, 8]})
+    given = replace(row, extras={"invalid": [65535], "crop": [0, 4, 0, 8]})
     assert protocol_of(given).hash == protocol_of(stored).hash
     assert protocol_of(given).input_hash == protocol_of(stored).input_hash
-    assert protocol_of({**given, "depth_max": 10.5}).hash != protocol_of(given).hash
+    assert protocol_of(replace(given, depth_max=10.5)).hash != protocol_of(given).hash
     assert Protocol((1, 2), flip_average=True).hash != Protocol((1, 2)).hash
 
 
@@ -146,21 +152,27 @@ def test_the_packaged_models_numbers_are_of_the_worlds_protocols():
     measured = json.loads((Path(tr2m_plugin.__file__).parent / "weights/tr2m_mini/metrics.json").read_text())
     for name, domain in DOMAINS.items():
         near, far = domain.depth_range
-        row = {"dataset": name, "unit": domain.unit, "depth_scale": 1.0, "depth_min": near, "depth_max": far}
+        row = row_of(dataset=name, unit=domain.unit, depth_scale=1.0, depth_min=near, depth_max=far)
         assert measured["TR2M"]["datasets"][name]["protocol_hash"] == protocol_of(row).hash
 
 
 def test_a_rows_protocol_is_its_own_or_its_range():
-    named = protocol_of({"protocol": "zoedepth", "dataset": "kitti"})
+    named = protocol_of(row_of(protocol="zoedepth", dataset="kitti"))
     assert (named.name, named.depth_range) == ("zoedepth", (0.001, 80))
-    plain = protocol_of({"protocol": None, "dataset": "mine", "depth_min": 0.3, "depth_max": 7.0})
+    plain = protocol_of(row_of(depth_min=0.3, depth_max=7.0))
     assert (plain.name, plain.depth_range, plain.crop) == ("range", (0.3, 7.0), None)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "{'a': 1}"])
-def test_rows_that_say_no_protocol(text):
-    with pytest.raises(InputError, match="the column extras should be "):
-        protocol_of({"dataset": "mine", "extras": text, "depth_min": 1.0, "depth_max": 2.0})
+def test_a_samples_protocol_is_its_own_or_its_range():
+    named = protocol_of_sample({"protocol": "zoedepth", "dataset": "kitti"})
+    assert named == protocol_of(row_of(protocol="zoedepth", dataset="kitti"))
+    plain = protocol_of_sample({"protocol": None, "dataset": "mine", "depth_range": (0.3, 7.0), "unit": "m"})
+    assert plain == protocol_of(row_of(depth_min=0.3, depth_max=7.0))
+
+
+def test_rows_that_say_no_protocol():
+    with pytest.raises(InputError, match="mine/a has neither a protocol nor a range of depth"):
+        protocol_of(row_of(depth_min=1.0))
     with pytest.raises(InputError, match=r"the protocol's changes should be JSON|no option"):
         load_protocol('release+{"crop": [', "nyu")
 

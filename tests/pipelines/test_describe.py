@@ -16,9 +16,13 @@ def run(root, *describers):
     return read_table(root / "descriptions.parquet", DESCRIPTIONS)
 
 
+def row_of(dataset, sample_id, split):
+    return IndexRow(dataset=dataset, sample_id=sample_id, split=split, domain="indoor", image=f"{sample_id}.png")
+
+
 @pytest.fixture
 def own(tmp_path):
-    rows = [{"dataset": "mine", "sample_id": name, "split": "test", "domain": "indoor"} for name in ("a", "sub/b")]
+    rows = [row_of("mine", name, "test") for name in ("a", "sub/b")]
     write_rows(tmp_path / "index.parquet", IndexRow, rows)
     (tmp_path / "texts" / "sub").mkdir(parents=True)
     (tmp_path / "texts" / "a.txt").write_text("A hall.\n\n  A large hall.\n")
@@ -30,7 +34,7 @@ def test_the_worlds_pictures(world):
     rows = read_table(world / "descriptions.parquet", DESCRIPTIONS)
     texts = {}
     for row in rows:
-        texts.setdefault((row.dataset, row.sample_id), []).append(row)
+        texts.setdefault((row["dataset"], row["sample_id"]), []).append(row)
     assert len(texts) == 33
     room = texts["rooms", "test-000000"]
     assert [r["source"] for r in room] == ["scene", "scene", "objects", "objects"]
@@ -49,7 +53,7 @@ def test_it_is_deterministic(world, tmp_path):
 
 def test_text_files_beside_the_pictures(own):
     rows = run(own, {"type": "TextFiles", "folder": str(own / "texts")})
-    assert [(r.sample_id, r["variant"], r["text"]) for r in rows] == [
+    assert [(r["sample_id"], r["variant"], r["text"]) for r in rows] == [
         ("a", 0, "A hall."),
         ("a", 1, "A large hall."),
         ("sub/b", 0, "A desk."),
@@ -62,13 +66,13 @@ def test_text_files_may_lie_beside_the_pictures(own):
     write_rows(own / "index.parquet", IndexRow, rows)
     (own / "a.txt").write_text(f"\ufeffA hall.\u2028It is large.\n{'A desk. ' * 1000}\n", encoding="utf-8")
     rows = run(own, {"type": "TextFiles", "folder": str(own / "texts")})
-    texts = [row["text"] for row in rows if row.sample_id == "a"]
+    texts = [row["text"] for row in rows if row["sample_id"] == "a"]
     assert texts == ["A hall.\u2028It is large.", ("A desk. " * 250).rstrip()]
 
 
 def test_a_sentence_for_all_and_several_describers(own):
     rows = run(own, {"type": "Sentence", "text": " A room. "}, {"type": "TextFiles", "folder": str(own / "texts")})
-    assert [r["text"] for r in rows if r.sample_id == "a"] == ["A room.", "A hall.", "A large hall."]
+    assert [r["text"] for r in rows if r["sample_id"] == "a"] == ["A room.", "A hall.", "A large hall."]
 
 
 @pytest.mark.parametrize(
@@ -112,9 +116,9 @@ def test_scene_graphs_are_the_worlds_only(own, world):
 
 def test_published_captions_and_templates(tmp_path):
     rows = [
-        {"dataset": "nyu", "sample_id": "kitchen_0001/rgb_1", "split": "train"},
-        {"dataset": "nyu", "sample_id": "office/rgb_2", "split": "test"},
-        {"dataset": "c3vd", "sample_id": "desc_t4_a_p2/0001", "split": "test"},
+        row_of("nyu", "kitchen_0001/rgb_1", "train"),
+        row_of("nyu", "office/rgb_2", "test"),
+        row_of("c3vd", "desc_t4_a_p2/0001", "test"),
     ]
     write_rows(tmp_path / "index.parquet", IndexRow, rows)
     for row in rows[:2]:

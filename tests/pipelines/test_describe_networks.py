@@ -23,6 +23,7 @@ from tr2m_plugin.datasets.parquet import (
     LISTED,
     read_rows,
     read_table,
+    sample_key,
     write_rows,
 )
 from tr2m_plugin.description.describers import DESCRIBERS
@@ -50,7 +51,7 @@ def pictures(root, count, dataset="mine"):
     for i in range(count):
         path = root / "pictures" / f"{i:03d}.png"
         cv2.imwrite(str(path), rng.integers(0, 255, (24 + i % 3 * 10, 40 - i % 4 * 5, 3), np.uint8))
-        rows.append({"dataset": dataset, "sample_id": f"{i:03d}", "split": "train", "image": str(path)})
+        rows.append(IndexRow(dataset=dataset, sample_id=f"{i:03d}", split="train", image=str(path)))
     write_rows(root / "index.parquet", IndexRow, rows)
     return rows
 
@@ -88,15 +89,15 @@ def test_fifteen_rows_a_picture(networks, tmp_path):
         maskdino=maskdino,
     )
     assert len(rows) == 3 * 15
-    found = {(row.sample_id, row["source"], row["variant"]) for row in rows}
+    found = {(row["sample_id"], row["source"], row["variant"]) for row in rows}
     sources = ("llava-vicuna", "llava-mistral", "maskdino")
     assert found == {(f"{i:03d}", source, v) for i in range(3) for source in sources for v in range(5)}
     assert rows[0]["source"] == "llava-mistral", "as in RSA's files, Mistral comes first"
-    assert all(row["text"] and row.dataset == "mine" and row["model"] for row in rows)
+    assert all(row["text"] and row["dataset"] == "mine" and row["model"] for row in rows)
     assert all((row["prompt"] is None) == (row["source"] == "maskdino") for row in rows)
     assert {row["model"] for row in rows if row["source"] == "maskdino"} == {"maskdino.pth"}
     listed = read_table(next((tmp_path / "objects" / "maskdino").glob("0*.parquet")), LISTED)
-    assert {row.sample_id for row in listed} == {"000", "001", "002"}, "also those in which nothing was found"
+    assert {row["sample_id"] for row in listed} == {"000", "001", "002"}, "also those in which nothing was found"
 
 
 def bad_pictures(root):
@@ -109,7 +110,7 @@ def bad_pictures(root):
     Image.new("1", (12000, 11000)).save(folder / "huge.png")
     names = ["cut.png", "text.png", "huge.png", "missing.png"]
     rows = read_rows(root / "index.parquet", IndexRow)
-    rows += [{"dataset": "mine", "sample_id": n, "split": "train", "image": str(folder / n)} for n in names]
+    rows += [IndexRow(dataset="mine", sample_id=n, split="train", image=str(folder / n)) for n in names]
     write_rows(root / "index.parquet", IndexRow, rows)
     return names
 
@@ -118,9 +119,9 @@ def test_a_bad_picture_is_a_row_of_the_error_table(networks, tmp_path):
     pictures(tmp_path, 4)
     names = bad_pictures(tmp_path)
     rows = run(tmp_path, llava_vicuna=llava(networks, prompts=PROMPT, engine={"max_error_share": 0.7}))
-    assert {row.sample_id for row in rows} == {f"{i:03d}" for i in range(4)}
+    assert {row["sample_id"] for row in rows} == {f"{i:03d}" for i in range(4)}
     folder = tmp_path / "described" / "llava_vicuna"
-    reasons = {row.sample_id: row["reason"] for row in read_table(folder / "errors.parquet", ERRORS)}
+    reasons = {row["sample_id"]: row["reason"] for row in read_table(folder / "errors.parquet", ERRORS)}
     assert set(reasons) == set(names)
     for name, reason in (
         ("cut.png", "not a picture that OpenCV can read"),
@@ -155,7 +156,7 @@ def test_pictures_without_a_sentence(networks, tmp_path):
     ):
         run(tmp_path, llava_vicuna=entry)
     found = run(tmp_path, llava_vicuna=entry, default="A scene.")
-    assert [(row.sample_id, row["text"]) for row in found if row["source"] == "default"] == [
+    assert [(row["sample_id"], row["text"]) for row in found if row["source"] == "default"] == [
         ("002", "A scene."),
         ("003", "A scene."),
     ]
@@ -230,4 +231,4 @@ def test_killed_in_the_middle_it_ends_complete(networks, tmp_path, repository, v
         print(f"{left} of 200 pictures were left to do")
     assert process.returncode == 0, out[-3000:]
     rows = read_table(tmp_path / "descriptions.parquet", DESCRIPTIONS)
-    assert len(rows) == len({row.key for row in rows}) == 200
+    assert len(rows) == len({sample_key(row) for row in rows}) == 200

@@ -60,7 +60,7 @@ def test_metrics_are_method_dataset_metric(evaluated):
 def test_means_are_those_of_the_table_per_image(evaluated, trained):
     metrics = json.loads((evaluated / "metrics.json").read_text())
     rows = read_table(trained / "evaluation" / "per_image.parquet", PER_IMAGE)
-    values = [r["d1"] for r in rows if r["method"] == "TR2M" and r.dataset == "colons"]
+    values = [r["d1"] for r in rows if r["method"] == "TR2M" and r["dataset"] == "colons"]
     assert metrics["TR2M"]["datasets"]["colons"]["d1"] == pytest.approx(np.mean(values))
 
 
@@ -142,7 +142,7 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
         assert (colons["images"], colons.get("failed")) == (3, None)
     after = read_table(root / "evaluation" / "per_image.parquet", PER_IMAGE)
     for method in (BASELINES["median"], BASELINES["linear"]):
-        kept = [r for r in before if r["method"] == method and r.key not in bad]
+        kept = [r for r in before if r["method"] == method and sample_key(r) not in bad]
         assert [r for r in after if r["method"] == method] == kept, "the others' numbers are what they were"
     (error,) = read_table(root / "evaluation" / "errors.parquet", ERRORS)
     assert sample_key(error) == bad[1]

@@ -93,7 +93,7 @@ def run(sections, tmp_path_factory):
         write_rsa(
             sections["describe"]["texts"]["describers"][0]["folder"],
             (
-                {**row, "text": f"sentence {line} of {row.sample_id}"}
+                {**vars(row), "text": f"sentence {line} of {row.sample_id}"}
                 for row in rows
                 if row.dataset in ("nyu", "kitti", "void")
                 for line in range(15)

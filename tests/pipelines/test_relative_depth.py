@@ -58,7 +58,7 @@ def test_a_dataset_of_another_size_and_a_second_network(world, tmp_path):
 
 
 def test_a_changed_picture_is_noticed(tmp_path):
-    row = {"dataset": "d", "sample_id": "a", "image": str(tmp_path / "a.jpg")}
+    row = IndexRow(dataset="d", sample_id="a", split="test", image=str(tmp_path / "a.jpg"))
     (tmp_path / "a.jpg").write_text("1")
     before = picture_stamp(row, tmp_path)
     os.utime(tmp_path / "a.jpg", (1, 1))
@@ -116,7 +116,7 @@ def test_a_network_is_given_by_options(tmp_path):
 
 
 def test_a_shard_of_the_same_size_that_holds_another_picture(tmp_path):
-    row = {"dataset": "d", "sample_id": "0", "image": "a.safetensors#0/image"}
+    row = IndexRow(dataset="d", sample_id="0", split="test", image="a.safetensors#0/image")
     write_shard(tmp_path / "a.safetensors", {"0/image": np.zeros((2, 2, 3), np.uint8)})
     first = picture_stamp(row, tmp_path)
     write_shard(tmp_path / "a.safetensors", {"0/image": np.ones((2, 2, 3), np.uint8)})

@@ -21,13 +21,13 @@ def test_the_tables_agree_with_the_shards(world):
     rows = read_rows(world / "world" / "index.parquet", IndexRow)
     assert len(rows) == 33
     for row in rows[::5]:
-        image, depth = (f"{world / 'world'}/{row[name]}" for name in ("image", "depth"))
+        image, depth = (f"{world / 'world'}/{getattr(row, name)}" for name in ("image", "depth"))
         assert read_image(image).shape == (112, 140, 3)
         known = read_depth(depth, row.depth_scale)
         known = known[known > 0]
         assert row.depth_min < np.median(known) < row.depth_max
     keys = {(r.dataset, r.sample_id) for r in rows}
-    assert {(r.dataset, r.sample_id) for r in read_table(world / "world" / "scenes.parquet", SCENES)} == keys
+    assert {(r["dataset"], r["sample_id"]) for r in read_table(world / "world" / "scenes.parquet", SCENES)} == keys
     objects = read_table(world / "world" / "objects.parquet", OBJECTS)
     assert all(o["label"] and 0 < o["area"] <= 1 for o in objects)
 
@@ -38,7 +38,7 @@ def test_a_dataset_does_not_depend_on_the_others_nor_on_the_sharding(world, tmp_
     (row, *_) = read_rows(tmp_path / "world" / "index.parquet", IndexRow)
     here = read_image(f"{tmp_path / 'world'}/{row.image}")
     there = [r for r in read_rows(world / "world" / "index.parquet", IndexRow) if r.sample_id == row.sample_id]
-    np.testing.assert_array_equal(here, read_image(f"{world / 'world'}/{there[0]['image']}"))
+    np.testing.assert_array_equal(here, read_image(f"{world / 'world'}/{there[0].image}"))
 
 
 def test_nothing_to_render_leaves_empty_tables(tmp_path):

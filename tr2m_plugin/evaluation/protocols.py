@@ -301,4 +301,5 @@ def protocol_of_sample(sample: Mapping[str, Any]) -> Protocol:
     """
     if sample.get("protocol"):
         return load_protocol(os.fspath(sample["protocol"]), sample["dataset"])
-    return Protocol(sample["depth_range"], reader={"unit": sample["unit"]}, dataset=sample.get("dataset", ""))
+    reading = {"unit": sample["unit"]} if sample.get("unit") is not None else {}
+    return Protocol(sample["depth_range"], reader=reading, dataset=sample.get("dataset", ""))

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import tree_diode
@@ -21,8 +19,8 @@ def test_the_publishers_validation_set_is_the_test_split(tmp_path):
     rows = DIODEOutdoor(str(tmp_path)).index()
     assert [(r.sample_id, r.split) for r in rows] == [TRAIN, *TEST], "and nothing indoors"
     assert all(isinstance(row, IndexRow) for row in rows)
-    assert [rows[0][name] for name in ("fx", "fy", "cx", "cy")] == [886.81, 927.06, 512, 384]
-    assert (rows[0].unit, rows[0].domain, json.loads(rows[0].extras)) == ("m", "outdoor", {"mask": True})
+    assert [getattr(rows[0], name) for name in ("fx", "fy", "cx", "cy")] == [886.81, 927.06, 512, 384]
+    assert (rows[0].unit, rows[0].domain, rows[0].extras) == ("m", "outdoor", {"mask": True})
     for row in rows:
         depth, expected = load_depth(row), stored[row.sample_id].copy()
         assert expected[tree_diode.INVALID].all()
@@ -49,7 +47,7 @@ def test_without_masks(tmp_path):
     for path in tmp_path.rglob("*_mask.npy"):
         path.unlink()
     for row in DIODEOutdoor(str(tmp_path), mask=False).index():
-        assert json.loads(row.extras) == {"mask": False}
+        assert row.extras == {"mask": False}
         np.testing.assert_array_equal(load_depth(row), stored[row.sample_id])
 
 

@@ -37,7 +37,7 @@ def test_distance_becomes_planar_depth(tmp_path, dtype):
     stored = tree_hypersim.make(tmp_path, dtype=dtype)
     rows = HyperSim(str(tmp_path)).index()
     assert all(isinstance(row, IndexRow) for row in rows)
-    assert [rows[0][name] for name in ("fx", "fy", "cx", "cy")] == [886.81, 886.81, 511.5, 383.5]
+    assert [getattr(rows[0], name) for name in ("fx", "fy", "cx", "cy")] == [886.81, 886.81, 511.5, 383.5]
     assert (rows[0].unit, rows[0].domain) == ("m", "indoor")
     for row in rows:
         depth, distance = load_depth(row), stored[row.sample_id]
@@ -149,11 +149,13 @@ def test_exact_planar_depth_by_the_scenes_own_camera(tmp_path):
         HyperSim(str(tmp_path), planar="exact").index()
     write_cameras(tmp_path, {"ai_003_001": PINHOLE, "ai_001_010": TILTED})
     usual, tilted = HyperSim(str(tmp_path), planar="exact").index()
-    np.testing.assert_allclose([usual[name] for name in ("fx", "fy", "cx", "cy")], [886.81, 886.81, 511.5, 383.5], 1e-5)
-    assert [tilted[name] for name in ("fx", "fy", "cx", "cy")] == [None] * 4
+    np.testing.assert_allclose(
+        [getattr(usual, name) for name in ("fx", "fy", "cx", "cy")], [886.81, 886.81, 511.5, 383.5], 1e-5
+    )
+    assert (tilted.fx, tilted.fy, tilted.cx, tilted.cy) == (None,) * 4
     focal = HyperSim(str(tmp_path)).index()
     np.testing.assert_allclose(load_depth(usual), load_depth(focal[0]), rtol=1e-5)
-    depth, distance = load_depth(tilted), stored[tilted["sample_id"]]
+    depth, distance = load_depth(tilted), stored[tilted.sample_id]
     for y, x in ((0, 0), (0, 1023), (767, 5), (383, 511), (700, 200)):
         u, v = (x + 0.5) / 512 - 1, 1 - (y + 0.5) / 384
         point = (0.57 * u + 0.02, 0.44 * v - 0.03, 0.08 * v - 1.0032)
@@ -178,7 +180,7 @@ def test_intrinsics_of_a_camera_that_is_shifted():
 def test_depth_that_the_publisher_lacks_is_left_out_with_a_word(tmp_path, capsys, monkeypatch):
     tree_hypersim.make(tmp_path)
     monkeypatch.setattr(HyperSim, "unpublished", frozenset({SAMPLES[3][0]}))
-    last, first = (Path(HyperSim(str(tmp_path)).index()[number]["depth"]) for number in (3, 2))
+    last, first = (Path(HyperSim(str(tmp_path)).index()[number].depth) for number in (3, 2))
     last.unlink()
     assert listed(HyperSim(str(tmp_path))) == SAMPLES[:3]
     assert "HyperSim: 1 pictures are left out" in capsys.readouterr().err

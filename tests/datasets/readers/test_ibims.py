@@ -16,7 +16,7 @@ def test_the_raw_archive(tmp_path, below):
     rows = IBims1(str(tmp_path)).index()
     assert [(row.sample_id, row.split) for row in rows] == [("corridor_01", "test"), ("corridor_02", "test")]
     assert all(isinstance(row, IndexRow) for row in rows)
-    assert tuple(rows[0][key] for key in ("fx", "fy", "cx", "cy")) == tree_ibims.CAMERA
+    assert tuple(getattr(rows[0], key) for key in ("fx", "fy", "cx", "cy")) == tree_ibims.CAMERA
     for row in rows:
         depth = load_depth(row)
         assert depth.dtype == np.float32
@@ -31,7 +31,7 @@ def test_the_archive_of_matlab_files(tmp_path, below):
     metres = tree_ibims.make_mat(tmp_path, below=below)
     rows = IBims1(str(tmp_path)).index()
     assert [row.sample_id for row in rows] == list(metres)
-    assert tuple(rows[0][key] for key in ("fx", "fy", "cx", "cy")) == tree_ibims.CAMERA, "calib is transposed"
+    assert tuple(getattr(rows[0], key) for key in ("fx", "fy", "cx", "cy")) == tree_ibims.CAMERA, "calib is transposed"
     for number, row in enumerate(rows, 1):
         depth = load_depth(row)
         assert depth.dtype == np.float32
@@ -60,7 +60,7 @@ def test_a_half_unpacked_archive_names_the_first_file_and_the_number(tmp_path):
     tree_ibims.make(tmp_path)
     raw = tmp_path / "ibims1_core_raw"
     (raw / "calib/corridor_01.txt").unlink()
-    assert IBims1(str(tmp_path)).index()[0]["fx"] is None
+    assert IBims1(str(tmp_path)).index()[0].fx is None
     (raw / "mask_transp/corridor_01.png").unlink()
     (raw / "mask_transp/corridor_02.png").unlink()
     with pytest.raises(InputError, match=r"mask_transp/corridor_01.png does not exist; 2 files .*test 2.*`mask=False`"):

@@ -1,4 +1,4 @@
-import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ def test_lines_without_ground_truth_are_left_out(tmp_path):
     assert [(r.sample_id, r.split) for r in rows] == SAMPLES, "the test list has three lines and no final newline"
     assert all(isinstance(row, IndexRow) for row in rows)
     assert [(r.fx, r.fy, r.cx) for r in rows[:2]] == [(721.5377, 721.5377, None), (718.856, 718.856, None)]
-    assert (rows[0].unit, rows[0].domain, rows[0].extras) == ("m", "outdoor", None)
+    assert (rows[0].unit, rows[0].domain, rows[0].extras) == ("m", "outdoor", {})
     for row in rows:
         depth = load_depth(row)
         assert depth.dtype == np.float32
@@ -59,7 +59,7 @@ def test_folders_and_lists_of_ones_own(tmp_path):
 def test_benchmark_crop_is_at_the_bottom_and_in_the_middle(tmp_path):
     stored = tree_kitti.make(tmp_path)
     for row in KITTI(str(tmp_path), crop="kb").index():
-        assert json.loads(row.extras) == {"crop": "kb"}
+        assert row.extras == {"crop": "kb"}
         depth, full = load_depth(row), stored[row.sample_id] / 256
         picture, whole = load_picture(row), cv2.imread(row.image)[..., ::-1]
         assert depth.shape == (352, 1216)
@@ -98,7 +98,7 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     cv2.imwrite(row.image, np.zeros((300, 1242, 3), np.uint8))
     cv2.imwrite(row.depth, np.zeros((300, 1242), np.uint16))
     with pytest.raises(InputError, match=r"0000000000.png is 300 × 1242, too small for the crop kb"):
-        load_depth({**row, "extras": '{"crop": "kb"}'})
+        load_depth(replace(row, extras={"crop": "kb"}))
     (tmp_path / "monodepth2.txt").write_text("2011_09_26/2011_09_26_drive_0022_sync 473 r\n")
     with pytest.raises(
         InputError, match=r"monodepth2.txt: 'r' is no focal length; lines must be picture, depth, focal"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import h5py
 import numpy as np
@@ -112,9 +114,9 @@ def test_a_labelled_file_without_a_variable_or_with_too_few_entries(tmp_path, na
     message = rf"{tmp_path}/nyu_depth_v2_labeled.mat {message.format(name=name)}"
     with pytest.raises(InputError, match=message):
         NYUv2(str(tmp_path)).index()
-    moved = {kind: row[kind].replace("/whole/", "/") for kind in ("image", "depth")}
+    moved = {kind: getattr(row, kind).replace("/whole/", "/") for kind in ("image", "depth")}
     with pytest.raises(InputError, match=message):
-        (load_picture if name == "images" else load_depth)({**row, **moved})
+        (load_picture if name == "images" else load_depth)(replace(row, **moved))
 
 
 def test_entries_of_the_labelled_file_of_another_size(tmp_path):

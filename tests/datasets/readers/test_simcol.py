@@ -25,7 +25,7 @@ def test_transparent_frames_with_depth_to_twenty_centimetres(tmp_path):
     assert rows[0].sample_id == "SyntheticColon_I/Frames_S1/FrameBuffer_0000"
     assert [row.split for row in rows] == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
     assert all(isinstance(row, IndexRow) for row in rows)
-    assert [rows[0][key] for key in ("fx", "fy", "cx", "cy", "unit")] == [227.6, 237.5, 227.6, 237.5, "mm"]
+    assert [getattr(rows[0], key) for key in ("fx", "fy", "cx", "cy", "unit")] == [227.6, 237.5, 227.6, 237.5, "mm"]
     for number, row in enumerate(rows):
         depth = load_depth(row)
         assert depth.dtype == np.float32

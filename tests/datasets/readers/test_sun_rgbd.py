@@ -23,7 +23,7 @@ def test_the_publishers_folders_and_list(tmp_path):
     assert rows[1].sample_id == "SUNRGBD/kv2/kinect2data/train0001/image/0000001", "listed with a slash at the end"
     assert [row.split for row in rows] == ["train", "train", "test", "test"]
     assert all(isinstance(row, IndexRow) for row in rows)
-    assert [rows[0][key] for key in ("fx", "fy", "cx", "cy", "unit")] == [529.5, 529.5, 365, 265, "m"]
+    assert [getattr(rows[0], key) for key in ("fx", "fy", "cx", "cy", "unit")] == [529.5, 529.5, 365, 265, "m"]
     for row in rows:
         depth = load_depth(row)
         assert depth.dtype == np.float32
@@ -119,7 +119,7 @@ def test_errors_name_file_expectation_and_finding(tmp_path):
     with pytest.raises(InputError, match=r"intrinsics.txt is not a matrix of 3 × 3 numbers"):
         SUNRGBD(str(tmp_path)).index()
     (scene / "intrinsics.txt").unlink()
-    assert SUNRGBD(str(tmp_path)).index()[0]["fx"] is None
+    assert SUNRGBD(str(tmp_path)).index()[0].fx is None
     (scene / "image/other.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"test0000/image holds 2 files \*.jpg, not one"):
         SUNRGBD(str(tmp_path)).index()

@@ -27,7 +27,7 @@ def test_stamps_keep_their_dot_whichever_folder_is_the_root(tmp_path, release, r
     rows = VOID(str(tmp_path / root)).index()
     assert [(r.sample_id, r.split) for r in rows] == SAMPLES
     assert all(isinstance(row, IndexRow) for row in rows)
-    assert [rows[0][name] for name in ("fx", "fy", "cx", "cy")] == [514.638, 518.858, 315.267, 247.358]
+    assert [getattr(rows[0], name) for name in ("fx", "fy", "cx", "cy")] == [514.638, 518.858, 315.267, 247.358]
     assert (rows[0].unit, rows[0].domain) == ("m", "indoor")
     for row in rows:
         depth = load_depth(row)
@@ -41,7 +41,7 @@ def test_void_1500_under_another_name_and_without_intrinsics(tmp_path, release):
     (tmp_path / "void_full").symlink_to((release / "void_1500").rename(tmp_path / "moved"))
     rows = VOID(str(tmp_path / "void_full"), splits=["test"]).index()
     assert [(r.sample_id, r.split) for r in rows] == SAMPLES[2:]
-    assert [rows[0][name] for name in ("fx", "fy", "cx", "cy")] == [None] * 4
+    assert [getattr(rows[0], name) for name in ("fx", "fy", "cx", "cy")] == [None] * 4
 
 
 def test_listed_paths_may_begin_above_the_release(release):
