@@ -102,7 +102,7 @@ class MaskDinoLister(ObjectLister):
         **kwargs: options of `ObjectLister`.
 
     Raises:
-        InputError: see `MaskDino.from_original`; or the weights are not of a model for COCO's 133 panoptic classes.
+        InputError: see `load_maskdino`; or the weights are not of a model for COCO's 133 panoptic classes.
     """
 
     def __init__(
@@ -118,11 +118,11 @@ class MaskDinoLister(ObjectLister):
         device: str = "auto",
         **kwargs: Any,
     ) -> None:
-        from tr2m_plugin.description.maskdino import COCO_PANOPTIC, MaskDino
+        from tr2m_plugin.description.maskdino import COCO_PANOPTIC, load_maskdino
 
         name = "MaskDINO" if isinstance(weights, Mapping) else os.path.basename(os.fspath(weights))
         super().__init__("maskdino", name, **kwargs)
-        network = MaskDino.from_original(weights, num_queries)
+        network = load_maskdino(weights, num_queries)
         if network.sizes.classes != len(COCO_PANOPTIC):
             raise InputError(f"{name} knows {network.sizes.classes} classes: give a panoptic model, which knows 133")
         self.network = network.to(pick_device(device))

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from tr2m_plugin.description.maskdino import MaskDino, panoptic_segments
+from tr2m_plugin.description.maskdino import MaskDino, load_maskdino, panoptic_segments
 from tr2m_plugin.description.maskdino.network import Sizes
 from tr2m_plugin.errors import InputError, UnsafeCheckpointError
 
@@ -55,7 +55,7 @@ def case(request, data):
 
 def test_it_gives_the_authors_numbers(case):
     state, golden = case
-    model = MaskDino.from_original(state, num_queries=20)
+    model = load_maskdino(state, num_queries=20)
     found = model(torch.from_numpy(golden["image_rgb_uint8"]))
     for name, atol in (("pred_logits", 1e-4), ("pred_boxes", 1e-5), ("pred_masks", 2e-4)):
         np.testing.assert_allclose(found[name], golden[f"pred.{name}"], atol=atol, rtol=0)
@@ -69,7 +69,7 @@ def test_it_gives_the_authors_numbers(case):
 
 def test_sizes_are_inferred_from_the_shapes(case):
     state, _ = case
-    sizes = MaskDino.from_original(state).sizes
+    sizes = load_maskdino(state).sizes
     swin = "backbone.patch_embed.proj.weight" in state
     assert (sizes.features, sizes.levels, sizes.fine_first) == ((4, 5, True) if swin else (3, 4, True))
     assert (sizes.classes, sizes.heads, sizes.encoder_layers, sizes.decoder_layers) == (133, 8, 2, 2)
@@ -119,7 +119,7 @@ def instance_model(state, coarse_first):
 @pytest.mark.parametrize("box_init", ["no", "mask2box", "bitmask"])
 def test_other_configurations_build_from_their_shapes(data, coarse_first, box_init):
     state = instance_model(original(data, "r50"), coarse_first)
-    model = MaskDino.from_original(state, num_queries=12, box_init=box_init)
+    model = load_maskdino(state, num_queries=12, box_init=box_init)
     assert (model.sizes.levels, model.sizes.features, model.sizes.classes) == (3, 3, 80)
     assert model.sizes.fine_first is not coarse_first
     found = model(torch.randint(0, 256, (3, 90, 70), generator=torch.Generator().manual_seed(0)))
@@ -146,17 +146,17 @@ def test_boxes_of_masks(kind, past):
 def test_what_does_not_fit_is_named(data, tmp_path):
     state = original(data, "r50")
     torch.save({"model": state}, tmp_path / "maskdino.pth")
-    assert MaskDino.from_original(tmp_path / "maskdino.pth").sizes.classes == 133
+    assert load_maskdino(tmp_path / "maskdino.pth").sizes.classes == 133
     torch.save({"model": {k: v for k, v in state.items() if "mask_features" not in k}}, tmp_path / "part.pth")
     with pytest.raises(InputError, match=r"part.pth is no MaskDINO checkpoint.*lacks pixel_decoder\.mask_features"):
-        MaskDino.from_original(tmp_path / "part.pth")
+        load_maskdino(tmp_path / "part.pth")
     fewer = {k: v for k, v in state.items() if "decoder_norm.bias" not in k}
     with pytest.raises(InputError, match=r"1 tensors are missing \(predictor.decoder_norm.bias\)"):
-        MaskDino.from_original(fewer)
+        load_maskdino(fewer)
     with pytest.raises(InputError, match="1 tensors are left over"):
-        MaskDino.from_original({**state, "sem_seg_head.predictor.query_feat.weight": torch.zeros(2)})
+        load_maskdino({**state, "sem_seg_head.predictor.query_feat.weight": torch.zeros(2)})
     with pytest.raises(InputError, match="box_init must be"):
-        MaskDino.from_original(state, box_init="yes")
+        load_maskdino(state, box_init="yes")
 
     class Code:
         def __reduce__(self):
@@ -164,7 +164,7 @@ def test_what_does_not_fit_is_named(data, tmp_path):
 
     torch.save({"model": Code()}, tmp_path / "code.pth")
     with pytest.raises(UnsafeCheckpointError):
-        MaskDino.from_original(tmp_path / "code.pth")
+        load_maskdino(tmp_path / "code.pth")
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (10**6, 10**6)])
@@ -175,4 +175,4 @@ def test_crafted_shapes_are_a_line_and_take_no_memory(data, shape):
     assert told
     for name in told:
         with pytest.raises(InputError):
-            MaskDino.from_original({**state, name: torch.zeros(()).expand(shape)}, 20)
+            load_maskdino({**state, name: torch.zeros(()).expand(shape)}, 20)

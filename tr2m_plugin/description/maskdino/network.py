@@ -1,13 +1,12 @@
 """MaskDINO for inference (Li et al., "Mask DINO", CVPR 2023), on transformers' encoders.
 
 Written from the paper and from facts about the authors' code (IDEA-Research/MaskDINO, Apache-2.0), whose numbers it
-gives; the authors' weights load through `weights.convert`.
+gives; the authors' weights load through `weights.load_maskdino`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -284,29 +283,6 @@ class MaskDino(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
         self.eval()
-
-    @classmethod
-    def from_original(
-        cls,
-        source: Mapping[str, Tensor] | str | os.PathLike,
-        num_queries: int = 300,
-        box_init: BoxInit = "no",
-    ) -> MaskDino:
-        """The network of a published checkpoint; every size is inferred from the shapes in it.
-
-        Args:
-            source: the authors' state dict, or their file, which holds one under `model`.
-            num_queries: which the weights do not tell. Default: 300.
-            box_init: which they do not tell either: no for the panoptic models, mask2box or bitmask for most instance
-                models. Default: no.
-
-        Raises:
-            InputError: the file cannot be read, or tensors are missing, left over or of another shape.
-            UnsafeCheckpointError: the file holds code.
-        """
-        from tr2m_plugin.description.maskdino.weights import build
-
-        return build(source, num_queries, box_init)
 
     @torch.inference_mode()
     def forward(self, image: Tensor) -> dict[str, Any]:

@@ -132,8 +132,21 @@ def _swin(state: Mapping[str, Tensor]) -> tuple[nn.Module, tuple[int, ...]]:
     return encoder, tuple(width * 2**i for i in stages)
 
 
-def build(source: Mapping[str, Tensor] | str | os.PathLike, num_queries: int, box_init: BoxInit) -> MaskDino:
-    """See `MaskDino.from_original`."""
+def load_maskdino(
+    source: Mapping[str, Tensor] | str | os.PathLike, num_queries: int = 300, box_init: BoxInit = "no"
+) -> MaskDino:
+    """The network of a published checkpoint; every size is inferred from the shapes in it.
+
+    Args:
+        source: the authors' state dict, or their file, which holds one under `model`.
+        num_queries: which the weights do not tell. Default: 300.
+        box_init: which they do not tell either: no for the panoptic models, mask2box or bitmask for most instance
+            models. Default: no.
+
+    Raises:
+        InputError: the file cannot be read, or tensors are missing, left over or of another shape.
+        UnsafeCheckpointError: the file holds code.
+    """
     where, content = read_original(source)
     held = 2 * sum(tensor.untyped_storage().nbytes() for tensor in content.values())
     try:
