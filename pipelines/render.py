@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from dataclasses import asdict, dataclass
+from multiprocessing import active_children, forkserver, get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from pipelines.mini_world.domains import DOMAINS, Domain, Sample, render
 from pipelines.mini_world.rooms import HALLWAYS, ROOMS, WAREHOUSES
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.arrays import write_shard
+from tr2m_plugin.datasets.arrays import open_shard, write_shard
 from tr2m_plugin.datasets.parquet import OBJECTS, SCENES, write_rows, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import IndexRow
@@ -99,21 +100,24 @@ def object_rows(key: dict[str, str], sample: Sample) -> Iterator[dict[str, Any]]
             yield {**key, "label": sample.names[labels[i]], "area": pixels[i] / sample.instance.size}
 
 
-def render_chunk(chunk: Chunk, folder: Path) -> tuple[list[IndexRow], list[dict], list[dict]]:
-    """Renders a chunk into its shard and returns its rows of index, scenes and objects.
+def render_chunk(chunk: Chunk, folder: Path) -> None:
+    """Renders a chunk into its shard, with its rows of index, scenes and objects in the metadata.
 
-    Depth is stored in half precision, whose relative error is below 0.05 %.
+    Depth is stored in half precision, whose relative error is below 0.05 %. Nothing is returned: a worker that ends
+    while it hands over something large would leave its parent waiting for the rest.
     """
     domain = DOMAINS[chunk.dataset]
     arrays: dict[str, np.ndarray] = {}
-    index, scenes, objects = [], [], []
+    index: list[dict[str, Any]] = []
+    scenes: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     for number in chunk.numbers:
         sample = render(chunk.dataset, chunk.split, number)
         name = chunk.sample_id(number)
         key = {"dataset": chunk.dataset, "sample_id": name}
         arrays[f"{name}/image"] = sample.image
         arrays[f"{name}/depth"] = sample.depth.astype(np.float16)
-        index.append(index_row(chunk, number, domain, sample))
+        index.append(asdict(index_row(chunk, number, domain, sample)))
         objects.extend(object_rows(key, sample))
         setting = sample.setting
         scenes.append(
@@ -126,14 +130,22 @@ def render_chunk(chunk: Chunk, folder: Path) -> tuple[list[IndexRow], list[dict]
                 "indoor": setting.place in _INDOOR,
             }
         )
-    write_shard(folder / chunk.file, arrays)
-    return index, scenes, objects
+    rows = {"index": index, "scenes": scenes, "objects": objects}
+    write_shard(folder / chunk.file, arrays, {name: json.dumps(found) for name, found in rows.items()})
 
 
-def _follow_parent() -> None:
-    """A worker leaves interruptions to its parent, and ends with it, even where that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+def read_chunk(chunk: Chunk, folder: Path, name: str) -> list[dict[str, Any]]:
+    """A rendered chunk's rows of a table: index, scenes or objects."""
+    return json.loads(open_shard(folder / chunk.file).metadata()[name])
+
+
+def start_server() -> None:
+    """Starts the server that workers are forked from, deaf to interruptions, which they leave to their parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stage(run: Stage) -> None:
@@ -141,25 +153,27 @@ def stage(run: Stage) -> None:
     folder = run.root / "world"
     chunks = plan(run.params.get("datasets") or {}, run.count("shard_size", 128))
     shutil.rmtree(folder, ignore_errors=True)
-    index, scenes, objects = [], [], []
+    start_server()
     with (
-        ProcessPoolExecutor(run.count("workers", None), get_context("forkserver"), _follow_parent) as pool,
+        ProcessPoolExecutor(run.count("workers", None), get_context("forkserver"), end_with_parent) as pool,
         tqdm(total=sum(len(c.numbers) for c in chunks), unit="picture", desc="render", mininterval=1) as bar,
     ):
         try:
             jobs = [pool.submit(render_chunk, chunk, folder) for chunk in chunks]
-            for rows in (job.result() for job in jobs):
-                index += rows[0]
-                scenes += rows[1]
-                objects += rows[2]
-                bar.update(len(rows[0]))
+            for job, chunk in zip(jobs, chunks, strict=True):
+                job.result()
+                bar.update(len(chunk.numbers))
         except BaseException:  # an interruption too ends the workers at once
             for worker in active_children():
                 worker.kill()
             raise
-    write_rows(folder / "index.parquet", IndexRow, index)
-    write_table(folder / "scenes.parquet", SCENES, scenes)
-    write_table(folder / "objects.parquet", OBJECTS, objects)
+
+    def rows(name: str) -> Iterator[dict[str, Any]]:
+        return (row for chunk in chunks for row in read_chunk(chunk, folder, name))
+
+    write_rows(folder / "index.parquet", IndexRow, (IndexRow(**row) for row in rows("index")))
+    write_table(folder / "scenes.parquet", SCENES, rows("scenes"))
+    write_table(folder / "objects.parquet", OBJECTS, rows("objects"))
 
 
 if __name__ == "__main__":

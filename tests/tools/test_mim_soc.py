@@ -1,4 +1,4 @@
-"""The hook in a config on disk, trained by `mim train`: it is in the log, and features are further apart by depth."""
+"""The hook in a config on disk, trained by `mim train`: it is in the log, and it alone moves what it contrasts."""
 
 import json
 import os
@@ -9,18 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tr2m_plugin.benchmark.features import collect_features
-from tr2m_plugin.tools.train import load_config
+from tr2m_plugin.checkpoint import load_checkpoint
 
 CONFIG = """
 _base_ = [{base!r}]
-{hook}
-train_dataloader = dict(batch_size=4)
-train_cfg = dict(max_epochs=30, val_interval=30)
-param_scheduler = []
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=30))
-"""
-HOOK = """
 custom_imports = dict(imports=["tr2m_plugin"])
 custom_hooks = [
     dict(
@@ -29,21 +21,28 @@ custom_hooks = [
         index=["feature_maps", 1],
         projector=dict(pool=1),
         negative_reduction="mean",
-        # Sixty iterations are few: a strong contrast with keys that are not far behind.
-        loss_weight=50,
-        momentum=0.1,
+        momentum=0.1,  # few iterations take keys that are not far behind
     ),
 ]
+# With the model's own loss weighted to nothing, and no decay, what moves is moved by the contrast.
+model = dict(loss=dict(loss_weight=0.0))
+optim_wrapper = dict(optimizer=dict(weight_decay=0.0))
+train_dataloader = dict(batch_size=4)
+train_cfg = dict(max_epochs=15, val_interval=15)
+param_scheduler = []
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, max_keep_ckpts=15, save_best=None))
 """
 
 
-def train(folder, hook, world, repository):
+@pytest.fixture(scope="module")
+def folder(world, repository, tmp_path_factory):
+    """The work folder of a training by mim."""
     mim = Path(sys.executable).with_name("mim")
     if not mim.is_file():
         mim = Path(shutil.which("mim") or pytest.skip("mim is not installed"))
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("mim")
     base = str(repository / "configs" / "newcrfs" / "newcrfs_swinmini_12e_rooms.py")
-    (folder / "mine.py").write_text(CONFIG.format(base=base, hook=hook))
+    (folder / "mine.py").write_text(CONFIG.format(base=base))
     done = subprocess.run(
         [str(mim), "train", "tr2m_plugin", str(folder / "mine.py"), "--work-dir", str(folder / "w")],
         env={**os.environ, "TR2M_DATA_ROOT": str(world)},
@@ -51,18 +50,24 @@ def train(folder, hook, world, repository):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    (scalars,) = (folder / "w").rglob("scalars.json")
-    losses = [json.loads(line) for line in scalars.read_text().splitlines()]
-    config = load_config(str(folder / "mine.py"), data_root=str(world))
-    config.val_dataloader.dataset.split = "train"
-    found = collect_features(config, folder / "w" / "epoch_30.pth", "backbone", ["feature_maps", 1])
-    return [line["loss_soc"] for line in losses if "loss_soc" in line], found.separation()
+    return folder / "w"
 
 
-def test_the_hook_is_active(world, repository, tmp_path):
-    losses, with_it = train(tmp_path / "with", HOOK, world, repository)
-    none, without = train(tmp_path / "without", "", world, repository)
-    assert len(losses) == 30 * 2
-    assert not none
+def test_the_contrast_is_in_the_log_and_falls(folder):
+    (scalars,) = folder.rglob("scalars.json")
+    lines = [json.loads(line) for line in scalars.read_text().splitlines()]
+    losses = [line["loss_soc"] for line in lines if "loss_soc" in line]
+    assert len(losses) == 15 * 2
     assert sum(losses[-5:]) < sum(losses[:5])
-    assert with_it > without + 0.01
+
+
+def test_it_moves_what_the_feature_is_made_of_and_nothing_else(folder):
+    first, last = (load_checkpoint(folder / f"epoch_{number}.pth")["state_dict"] for number in (1, 15))
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    weights = [name for name in first if not name.endswith(statistics)]
+    moved = {name for name in weights if not first[name].equal(last[name])}
+    below = {name for name in weights if ".encoder.layers.0." in name or ".embeddings." in name}
+    assert below
+    assert below <= moved
+    assert all(name.startswith("backbone.") for name in moved)
+    assert any(name not in moved for name in weights if name.startswith("backbone.")), "of the stages after it, none"
