@@ -12,13 +12,14 @@ from mmengine.structures import PixelData
 
 from tr2m_plugin.benchmark.estimators import Estimator, Facts, Returns
 from tr2m_plugin.checkpoint import state_hash
-from tr2m_plugin.datasets.arrays import read_array, stretch_image
+from tr2m_plugin.datasets.arrays import read_array
 from tr2m_plugin.datasets.parquet import read_text_features
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.inference.model_folder import ModelSpec, describe_model
 from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.structures import DepthDataSample
+from tr2m_plugin.tensors import stretch_image
 
 
 class PrecomputedRelativeDepth(Estimator):

@@ -29,6 +29,7 @@ CODE = (
     "datasets/readers",
     "models/frozen/encoders.py",
     "models/frozen/relative_depth.py",
+    "tensors.py",
 )
 """Of the package, what reads pictures and what maps are made by: where it does something else, they are made anew."""
 

@@ -21,10 +21,11 @@ from tr2m_plugin.benchmark.results import read_metrics
 from tr2m_plugin.datasets.arrays import read_array, read_image
 from tr2m_plugin.datasets.parquet import read_rows, read_table
 from tr2m_plugin.errors import require
-from tr2m_plugin.evaluation import HIGHER_IS_BETTER, resize_prediction
+from tr2m_plugin.evaluation import HIGHER_IS_BETTER
 from tr2m_plugin.inference.model_folder import load_spec
 from tr2m_plugin.inference.outputs import write_png
 from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.tensors import resize_prediction
 from tr2m_plugin.visualization import DEPTH_COLORS, colorize, colorize_depth, error_map, inverse_limits
 from tr2m_plugin.visualization.text import write_text
 

@@ -37,6 +37,7 @@ CODE = (
     "plain_yaml.py",
     "state_dicts.py",
     "structures.py",
+    "tensors.py",
     "evaluation/depth_metric.py",
     "evaluation/measuring.py",
     "evaluation/metrics.py",

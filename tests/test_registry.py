@@ -4,8 +4,8 @@ import sys
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
 
-from tr2m_plugin import __version__
 from tr2m_plugin.registry import HOOKS, MODELS, scoped
+from tr2m_plugin.version import __version__
 
 
 def test_types_are_found_from_mmengines_registries():

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from tr2m_plugin.version import __version__ as __version__
+
 if PurePath(next(iter(sys.argv), "")).name != "tr2m":  # the command does so when it runs, not to print its help
     from tr2m_plugin import registry as registry
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from tr2m_plugin.hooks.soc_hook import SOCHook as SOCHook
     from tr2m_plugin.inference.inferencer import TR2MInferencer as TR2MInferencer
 
-__version__ = "0.1.0"
 __all__ = ["SOCHook", "TR2MInferencer", "__version__"]
 
 _LAZY = {"SOCHook": "tr2m_plugin.hooks.soc_hook", "TR2MInferencer": "tr2m_plugin.inference.inferencer"}

@@ -17,7 +17,7 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.inferencer import TR2MInferencer
 from tr2m_plugin.inference.model_folder import load_spec, save_model
 from tr2m_plugin.models import NeWCRFs
-from tr2m_plugin.models.frozen.depth_network import MetricDepth
+from tr2m_plugin.models.frozen.depth_network import DepthNetwork
 from tr2m_plugin.registry import MODELS, scoped
 
 
@@ -107,7 +107,7 @@ def test_metric_networks_return_metres(name, pictures, request):
 
 
 def test_zoedepths_margin_is_taken_off(zoedepth, pictures):
-    network = MetricDepth(str(zoedepth))
+    network = DepthNetwork(str(zoedepth))
     picture = pictures[0]
     pixels = network.processor(images=[picture], return_tensors="pt")["pixel_values"]
     with torch.no_grad():
@@ -120,7 +120,7 @@ def test_zoedepths_margin_is_taken_off(zoedepth, pictures):
 
 
 def test_depth_pros_metres_follow_its_field_of_view(depth_pro, pictures):
-    network = MetricDepth(str(depth_pro))
+    network = DepthNetwork(str(depth_pro))
     picture = pictures[2]
     unit = torch.from_numpy(picture.transpose(2, 0, 1)[None] / 255).float()
     pixels = F.interpolate((unit - 0.5) / 0.5, (64, 64), mode="bilinear", align_corners=False)

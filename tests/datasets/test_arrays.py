@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tr2m_plugin.datasets.arrays import (
-    find_arrays,
-    read_array,
-    read_depth,
-    read_image,
-    read_stored,
-    stretch_image,
-    write_shard,
-)
+from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_depth, read_image, read_stored, write_shard
 from tr2m_plugin.errors import InputError
 
 
@@ -91,14 +83,6 @@ def test_depth_with_colours_or_code_is_refused(tmp_path):
     np.save(tmp_path / "code.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"code.npy is not an array of numbers"):
         read_depth(str(tmp_path / "code.npy"))
-
-
-def test_stretching():
-    image = np.zeros((8, 8, 3), np.uint8)
-    image[::2] = 200
-    assert (stretch_image(image, (4, 4)) == 100).all()  # averaged, no row is lost
-    assert stretch_image(image, (16, 24)).shape == (16, 24, 3)
-    assert stretch_image(image, (8, 8)) is image
 
 
 def jpeg(size=(64, 48), **options):

@@ -15,7 +15,7 @@ import tr2m_plugin
 from pipelines.mini_world.domains import DOMAINS
 from tr2m_plugin.datasets.readers import READERS, reader_of
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol, protocol_of, resize_prediction
+from tr2m_plugin.evaluation import Protocol, depth_metrics, load_protocol, protocol_of
 from tr2m_plugin.evaluation.protocols import FOLDER, PROTOCOLS, name_protocol, protocol_of_sample
 from tr2m_plugin.rows import IndexRow
 
@@ -48,13 +48,6 @@ def test_clamp_can_differ_from_the_range():
     compared, truth = protocol.compare(np.array([[-1.0, 9.0]]), np.array([[0.001, 7.9]]))
     np.testing.assert_allclose(compared, [1e-6, 8])
     assert len(truth) == 2
-
-
-def test_resizing_is_bilinear_with_or_without_aligned_corners():
-    small = np.array([[1.0, 3.0], [5.0, 7.0]], np.float32)
-    np.testing.assert_allclose(resize_prediction(small, (3, 3)), [[1, 2, 3], [3, 4, 5], [5, 6, 7]])
-    np.testing.assert_allclose(resize_prediction(small, (2, 4), aligned=False)[0], [1, 1.5, 2.5, 3])
-    assert resize_prediction(small, (2, 2)) is small
 
 
 @pytest.mark.parametrize("limits", [(-1.0, 10.0), (5.0, 1.0), (None, None)])

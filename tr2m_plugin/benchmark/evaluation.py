@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tr2m_plugin import __version__
 from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.benchmark.estimators import Estimator
 from tr2m_plugin.benchmark.measuring import SCALINGS, Alignments, Measured, Measurement, Source, methods_of
@@ -27,6 +26,7 @@ from tr2m_plugin.benchmark.sentences import choose_texts, find_texts
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.version import __version__
 
 TAIL = 4096
 """Bytes of a picture file's end that tell whether it is another."""

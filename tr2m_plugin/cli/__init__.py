@@ -7,9 +7,9 @@ import io
 import sys
 from collections.abc import Sequence
 
-from tr2m_plugin import __version__
 from tr2m_plugin.cli import convert, data, describe, evaluate, features, predict
 from tr2m_plugin.errors import TR2MError
+from tr2m_plugin.version import __version__
 
 
 def make_parser() -> argparse.ArgumentParser:

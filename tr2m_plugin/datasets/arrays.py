@@ -113,27 +113,6 @@ def read_image(source: str, bits: int | None = None, one_channel: bool = False) 
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def stretch_image(image: np.ndarray, size: tuple[int, int], aligned: bool = False) -> np.ndarray:
-    """A picture at the size of a network's input.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        size: height and width.
-        aligned: bilinear with aligned corners, as the authors' release does, (h, w, 3) float32 with nothing rounded.
-            Default: averaged when it shrinks, bilinear when it grows, uint8.
-    """
-    if image.shape[:2] == size:
-        return image
-    if aligned:
-        import torch
-        from torch.nn import functional as F
-
-        batch = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
-        return F.interpolate(batch, size, mode="bilinear", align_corners=True)[0].numpy().transpose(1, 2, 0)
-    mode = cv2.INTER_AREA if image.shape[0] > size[0] else cv2.INTER_LINEAR
-    return cv2.resize(image, (size[1], size[0]), interpolation=mode)
-
-
 def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
     """A depth map as it is stored, (H, W), whatever its numbers mean; turned where its own file says so.
 

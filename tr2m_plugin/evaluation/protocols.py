@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from tr2m_plugin.checks import are_numbers, is_window
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
 from tr2m_plugin.plain_yaml import parse_yaml
 from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.tensors import resize_prediction
 
 FOLDER = Path(__file__).with_name("protocol_files")
 PROTOCOLS = ("release", "zoedepth")
@@ -42,20 +41,6 @@ FRACTIONS = {
     "nyu_eigen_scaled": (45 / 480, 471 / 480, 41 / 640, 601 / 640),
 }
 """Windows as shares of height and width: top, bottom, left, right."""
-
-
-def resize_prediction(pred: np.ndarray, size: tuple[int, int], aligned: bool = True) -> np.ndarray:
-    """A depth map (h, w) at another size, bilinear.
-
-    Args:
-        pred: depth map.
-        size: height and width.
-        aligned: whether the corners' centres stay in place (`align_corners`), as the field does. Default: True.
-    """
-    if pred.shape == size:
-        return pred
-    batch = torch.from_numpy(np.ascontiguousarray(pred, np.float32))[None, None]
-    return F.interpolate(batch, size, mode="bilinear", align_corners=aligned)[0, 0].numpy()
 
 
 @dataclass(frozen=True)

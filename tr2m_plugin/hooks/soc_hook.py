@@ -25,8 +25,8 @@ from tr2m_plugin.hooks.projector_group import ProjectorGroup
 from tr2m_plugin.hooks.soc_checks import check_feature, check_losses, few_cells, idle, unlike
 from tr2m_plugin.hooks.true_depth import TrueDepth, forward_inputs
 from tr2m_plugin.losses.scale_oriented_contrast import Reduction
-from tr2m_plugin.losses.silog import valid_depth
 from tr2m_plugin.registry import HOOKS, MODELS
+from tr2m_plugin.tensors import valid_depth
 
 PROJECTOR = "soc_projector"
 CHECKPOINT_KEY = "soc_hook"

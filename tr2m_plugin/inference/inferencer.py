@@ -19,17 +19,17 @@ from tqdm import tqdm
 
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.checks import are_numbers
-from tr2m_plugin.datasets.arrays import read_image, stretch_image
+from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.pictures import name_pictures, read_sentence
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.evaluation.protocols import resize_prediction
 from tr2m_plugin.inference.arrays import Input, free_number, name_arrays, to_pictures, to_texts
 from tr2m_plugin.inference.camera import camera_of, check_camera
 from tr2m_plugin.inference.model_folder import WEIGHTS, build_model, load_spec, spec_of
 from tr2m_plugin.inference.outputs import Prediction, write_prediction
 from tr2m_plugin.registry import INFERENCERS, MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample
+from tr2m_plugin.tensors import resize_prediction, stretch_image
 from tr2m_plugin.units import check_unit, convert, find_unit
 from tr2m_plugin.weights import resolve_pretrained
 

@@ -15,11 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tr2m_plugin import __version__
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import sweep, write_whole
 from tr2m_plugin.inference.camera import Intrinsics, write_ply
 from tr2m_plugin.replacing import check_file, read_marked
+from tr2m_plugin.version import __version__
 
 FORMAT = "tr2m prediction"
 """Value of `format` in the JSON beside a prediction's files, which says that they are ours."""

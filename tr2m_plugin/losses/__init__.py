@@ -7,8 +7,9 @@ from tr2m_plugin.losses.scale_oriented_contrast import (
     reduce_classes,
     scale_oriented_contrast,
 )
-from tr2m_plugin.losses.silog import SILogLoss, scale_invariant_log, valid_depth
+from tr2m_plugin.losses.silog import SILogLoss, scale_invariant_log
 from tr2m_plugin.losses.smoothness import SmoothnessLoss, edge_aware_smoothness
+from tr2m_plugin.tensors import valid_depth
 
 __all__ = [
     "PseudoDepth",

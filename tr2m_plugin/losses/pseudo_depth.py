@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.losses.silog import at_least_float32, image_mean, scale_invariant_log, valid_depth
+from tr2m_plugin.losses.silog import scale_invariant_log
 from tr2m_plugin.registry import MODELS
 from tr2m_plugin.structures import Space
+from tr2m_plugin.tensors import at_least_float32, image_mean, valid_depth
 
 
 class PseudoDepth(NamedTuple):

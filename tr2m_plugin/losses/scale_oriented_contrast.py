@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.losses.silog import at_least_float32, valid_depth
 from tr2m_plugin.registry import MODELS
+from tr2m_plugin.tensors import at_least_float32, valid_depth
 
 Reduction = Literal["sum", "mean"]
 

@@ -6,23 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tr2m_plugin.registry import MODELS
-
-
-def valid_depth(target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Where a depth map holds a measurement: finite, above zero and, where given, inside `valid`."""
-    measured = torch.isfinite(target) & (target > 0)
-    return measured if valid is None else measured & valid
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Half precision becomes float32, float64 stays."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def image_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the masked pixels of each image, zero where there are none, (B,)."""
-    values = torch.where(mask, values, 0).flatten(1)
-    return values.sum(1) / mask.flatten(1).sum(1).clamp(min=1)
+from tr2m_plugin.tensors import at_least_float32, image_mean, valid_depth
 
 
 def scale_invariant_log(

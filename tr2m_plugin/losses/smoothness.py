@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tr2m_plugin.losses.silog import at_least_float32
 from tr2m_plugin.registry import MODELS
+from tr2m_plugin.tensors import at_least_float32
 
 
 def edge_aware_smoothness(map: Tensor, image: Tensor, eps: float = 1e-7) -> Tensor:

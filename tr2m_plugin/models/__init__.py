@@ -3,7 +3,7 @@
 from tr2m_plugin.models.frozen.encoders import CLIPTextEncoder, DINOv2Encoder, Frozen
 from tr2m_plugin.models.frozen.relative_depth import RelativeDepth
 from tr2m_plugin.models.projector import SOCProjector
-from tr2m_plugin.models.supervised.base import DepthEstimator
+from tr2m_plugin.models.supervised.base import SupervisedDepthModel
 from tr2m_plugin.models.supervised.hf_depth import HFDepthModel
 from tr2m_plugin.models.supervised.newcrfs import NeWCRFs, load_newcrfs_weights
 from tr2m_plugin.models.tr2m.released_weights import load_release_weights
@@ -15,7 +15,6 @@ __all__ = [
     "TR2M",
     "CLIPTextEncoder",
     "DINOv2Encoder",
-    "DepthEstimator",
     "Frozen",
     "HFDepthModel",
     "NeWCRFs",
@@ -24,6 +23,7 @@ __all__ = [
     "RescaleMaps",
     "RescaleNet",
     "SOCProjector",
+    "SupervisedDepthModel",
     "TR2MOutput",
     "load_newcrfs_weights",
     "load_release_weights",

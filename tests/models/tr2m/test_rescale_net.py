@@ -142,3 +142,26 @@ def test_unknown_options_are_named(options):
 def test_wrong_number_of_tokens():
     with pytest.raises(InputError, match="12 image tokens do not make 3 × 5 patches"):
         small()(*tokens(), (3, 5))
+
+
+@pytest.mark.parametrize("patch_size", [8, 14, 16])
+def test_a_patch_lies_where_its_token_is(patch_size):
+    """The pixel in the middle of a patch follows that patch's token more than any other."""
+    height, width = 5, 7
+    torch.manual_seed(0)
+    net = RescaleNet(8, 8, 8, 8, num_heads=2, head_channels=4, patch_size=patch_size).double()
+    net.fusion.forward = lambda image, text: image
+    for parameter in net.parameters():
+        parameter.data = parameter.data.abs() / 4  # so that every weight tells near from far alike
+    tokens = torch.rand(1, height * width, 8, dtype=torch.float64, requires_grad=True)
+    scale = net(tokens, torch.zeros(1, 1, 8), (height, width)).scale
+    assert scale.shape == (1, 1, patch_size * height, patch_size * width)
+    for row, column in ((0, 0), (0, 6), (2, 3), (3, 1), (4, 0), (4, 6)):
+        pixel = scale[0, 0, row * patch_size + patch_size // 2, column * patch_size + patch_size // 2]
+        (gradient,) = torch.autograd.grad(pixel.log(), tokens, retain_graph=True)
+        assert divmod(int(gradient.abs().sum(2).argmax()), width) == (row, column)
+
+
+def test_a_patch_size_that_is_none():
+    with pytest.raises(InputError, match="patch_size must be 1 or more, not 0"):
+        RescaleNet(8, 8, 8, 8, num_heads=2, patch_size=0)

@@ -118,3 +118,15 @@ def test_what_is_missing_is_named():
         model()(torch.rand(2, 3, 28, 42), samples(truth=False), mode="loss")
     with pytest.raises(ValueError, match="mode"):
         model()(torch.rand(2, 3, 28, 42), samples(), mode="guess")
+
+
+def test_patches_are_the_rescaling_networks(dinov2):
+    net = TR2M({**NET, "patch_size": 7}, data_preprocessor=PREPROCESSOR)
+    assert net.patch_size == 7
+    with pytest.raises(InputError, match="an image of 28 × 40 does not divide into 7-pixel patches"):
+        net(torch.rand(2, 3, 28, 40), samples())
+    with pytest.raises(InputError, match="TR2M has patches of 8 pixels and rescale_net of 14"):
+        model(patch_size=8)
+    encoder = {"type": "tr2m_plugin.DINOv2Encoder", "pretrained": str(dinov2)}
+    with pytest.raises(InputError, match="image_encoder has patches of 14 pixels and rescale_net of 16"):
+        TR2M({**NET, "patch_size": 16}, image_encoder=encoder)

@@ -9,7 +9,7 @@ import numpy as np
 from tr2m_plugin.benchmark.estimators.base import Estimator, Facts, Request, Returns, public_name, register, short_name
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.models.frozen.depth_network import MetricDepth, output_of
+from tr2m_plugin.models.frozen.depth_network import DepthNetwork, output_of
 from tr2m_plugin.models.frozen.encoders import load_pretrained
 from tr2m_plugin.models.frozen.relative_depth import RelativeDepth
 
@@ -42,14 +42,14 @@ class TransformersEstimator(Estimator):
     """Any other depth network of transformers, with its own preprocessing.
 
     Args:
-        pretrained: see `MetricDepth`.
+        pretrained: see `DepthNetwork`.
         returns: what its numbers mean.
         device: torch device.
         dtype: precision of the weights.
     """
 
     def __init__(self, pretrained: str, returns: Returns, device: str, dtype: str) -> None:
-        self.network = MetricDepth(pretrained, dtype=dtype, device=device)
+        self.network = DepthNetwork(pretrained, dtype=dtype, device=device)
         self.returns = returns
         about = {"type": "I → M" if returns.metric else "I → R", "backbone": short_name(pretrained)}
         self.facts = Facts(short_name(pretrained), public_name(pretrained), state_hash(self.network.network), about)

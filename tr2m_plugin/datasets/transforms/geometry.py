@@ -7,10 +7,10 @@ from typing import Any
 
 import cv2
 
-from tr2m_plugin.datasets.arrays import stretch_image
 from tr2m_plugin.datasets.transforms.base import BaseTransform
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import TRANSFORMS
+from tr2m_plugin.tensors import stretch_image
 
 
 @TRANSFORMS.register_module()

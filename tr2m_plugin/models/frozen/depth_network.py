@@ -39,7 +39,7 @@ def output_of(config: Any) -> tuple[Space, bool] | None:
     return ("disparity", False) if config.model_type in RELATIVE else None
 
 
-class MetricDepth(Frozen):
+class DepthNetwork(Frozen):
     """A depth network of transformers with its own preprocessing, and the last step from its output to metres.
 
     Needs no torchvision: what transformers does with it for ZoeDepth's margin and for Depth Pro is done here.

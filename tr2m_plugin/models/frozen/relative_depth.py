@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tr2m_plugin.checks import are_numbers
-from tr2m_plugin.datasets.arrays import stretch_image
 from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.frozen.encoders import Frozen, load_pretrained
 from tr2m_plugin.registry import MODELS
+from tr2m_plugin.tensors import stretch_image
 
 PRETRAINED = "LiheYoung/depth-anything-small-hf"
 

@@ -13,7 +13,7 @@ from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample, stack_maps
 
 
-class DepthEstimator(BaseModel):
+class SupervisedDepthModel(BaseModel):
     """Base of models that predict metric depth from pictures alone and train with the scale-invariant log loss.
 
     Args:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.frozen.encoders import WITHOUT_GRADIENT, load_pretrained
-from tr2m_plugin.models.supervised.base import DepthEstimator
+from tr2m_plugin.models.supervised.base import SupervisedDepthModel
 from tr2m_plugin.registry import MODELS
 
 
 @MODELS.register_module()
-class HFDepthModel(DepthEstimator):
+class HFDepthModel(SupervisedDepthModel):
     """Fine-tunes Depth Anything, DPT, MiDaS, GLPN, ZoeDepth and the like for metric depth.
 
     Pictures come at any size; the network sees them at one that it accepts, and its output is brought back to theirs.

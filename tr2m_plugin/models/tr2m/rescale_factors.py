@@ -10,9 +10,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.losses.silog import at_least_float32
-from tr2m_plugin.models.tr2m.rescale_net import PATCH_SIZE, RescaleMaps
+from tr2m_plugin.models.tr2m.rescale_net import RescaleMaps
 from tr2m_plugin.registry import MODELS
+from tr2m_plugin.tensors import at_least_float32
 
 
 def _layers(widths: Sequence[int], last: bool) -> nn.Sequential:
@@ -38,6 +38,7 @@ class RescaleFactors(BaseModule):
         head_widths: of each factor's layers before the last. Default: as published.
         coef_scale: c of A = c · exp(.). Default: 1, as published.
         coef_shift: c of B = c · exp(.). Default: 1, as published.
+        patch_size: of the image encoder, in pixels. Default: 14 (DINOv2).
         init_cfg: MMEngine initialisation.
     """
 
@@ -48,12 +49,15 @@ class RescaleFactors(BaseModule):
         head_widths: Sequence[int] = (256, 128, 128, 64),
         coef_scale: float = 1.0,
         coef_shift: float = 1.0,
+        patch_size: int = 14,
         init_cfg: dict | None = None,
     ) -> None:
+        if patch_size < 1:
+            raise InputError(f"patch_size must be 1 or more, not {patch_size}")
         if not widths:
             raise InputError("widths must be one or more widths of layers")
         super().__init__(init_cfg)
-        self.coef_scale, self.coef_shift = coef_scale, coef_shift
+        self.coef_scale, self.coef_shift, self.patch_size = coef_scale, coef_shift, patch_size
         self.shared = _layers([text_channels, *widths], last=False)
         self.scale_head = _layers([widths[-1], *head_widths, 1], last=True)
         self.shift_head = _layers([widths[-1], *head_widths, 1], last=True)
@@ -67,7 +71,7 @@ class RescaleFactors(BaseModule):
             patch_hw: (h, w), how many patches high and wide the image is.
         """
         x = self.shared(text_features[:, 0])
-        size = (-1, 1, PATCH_SIZE * patch_hw[0], PATCH_SIZE * patch_hw[1])
+        size = (-1, 1, self.patch_size * patch_hw[0], self.patch_size * patch_hw[1])
 
         def constant(head: nn.Module, coef: float) -> Tensor:
             return (coef * torch.exp(at_least_float32(head(x))))[..., None, None].expand(size)

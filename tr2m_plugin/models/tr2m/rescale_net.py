@@ -10,10 +10,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.losses.silog import at_least_float32
 from tr2m_plugin.registry import MODELS
-
-PATCH_SIZE = 14
+from tr2m_plugin.tensors import at_least_float32
 
 Modalities = Literal["both", "image", "text"]
 Maps = Literal["both", "scale", "shift"]
@@ -23,8 +21,8 @@ class RescaleMaps(NamedTuple):
     """What `RescaleNet` returns.
 
     Attributes:
-        scale: scale map A, (B, 1, 14h, 14w), positive.
-        shift: shift map B, (B, 1, 14h, 14w), positive.
+        scale: scale map A, (B, 1, p·h, p·w) with p pixels to a patch, positive.
+        shift: shift map B, of the same size, positive.
         fused: fused features F_out, (B, C, h, w); None from a network that fuses none.
     """
 
@@ -164,6 +162,7 @@ class RescaleNet(BaseModule):
         maps: `both`; `scale` sets B = 0, `shift` sets A = 1 (Table 11). Default: both.
         factors: predicts one scale and one shift per picture instead of maps (Table 4, first row, whose network the
             paper does not describe): each head's exponent is averaged over the picture. Default: False.
+        patch_size: of the image encoder, in pixels. Default: 14 (DINOv2).
         init_cfg: MMEngine initialisation.
     """
 
@@ -180,12 +179,15 @@ class RescaleNet(BaseModule):
         modalities: Modalities = "both",
         maps: Maps = "both",
         factors: bool = False,
+        patch_size: int = 14,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if patch_size < 1:
+            raise InputError(f"patch_size must be 1 or more, not {patch_size}")
         if maps not in ("both", "scale", "shift"):
             raise InputError(f"maps must be 'both', 'scale' or 'shift', not {maps!r}")
-        self.maps = maps
+        self.maps, self.patch_size = maps, patch_size
         self.fusion = CrossModalFusion(image_channels, text_channels, num_heads, modalities)
         self.project = nn.Conv2d(image_channels, out_channels, 1)
         self.upsample = nn.ConvTranspose2d(out_channels, out_channels, 2, stride=2)
@@ -213,7 +215,7 @@ class RescaleNet(BaseModule):
         x = self.reduce(self.upsample(self.project(fused)))
         for unit, mix in ((self.unit1, self.mix1), (self.unit2, self.mix2)):
             x = F.interpolate(mix(unit(x)), scale_factor=2, mode="bilinear", align_corners=True)
-        size = (PATCH_SIZE * h, PATCH_SIZE * w)
+        size = (self.patch_size * h, self.patch_size * w)
         full = x.new_ones(x.shape[0], 1, *size)
         scale = full if self.scale_head is None else self.scale_head(x, size)
         shift = full * 0 if self.shift_head is None else self.shift_head(x, size)

@@ -58,7 +58,7 @@ class TR2M(BaseModel):
         loss_si: config of L_si (eq. 4). Default: SILogLoss.
         loss_pseudo: config of L_tp-si (eq. 6); None leaves it out. Default: PseudoDepthLoss.
         loss_smooth: config of L_es; None leaves it out. Default: SmoothnessLoss.
-        patch_size: of the image encoder in pixels. Default: 14.
+        patch_size: of the image encoder in pixels. Default: the rescaling network's, which it must be.
         data_preprocessor: config of MMEngine's.
         init_cfg: MMEngine initialisation.
     """
@@ -70,19 +70,23 @@ class TR2M(BaseModel):
         loss_si: dict = SI,
         loss_pseudo: dict | None = PSEUDO,
         loss_smooth: dict | None = SMOOTH,
-        patch_size: int = 14,
+        patch_size: int | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        if patch_size < 1:
-            raise InputError(f"patch_size must be 1 or more, not {patch_size}")
         super().__init__(data_preprocessor, init_cfg)
         self.image_encoder = None if image_encoder is None else MODELS.build(scoped(image_encoder))
         self.rescale_net = MODELS.build(scoped(rescale_net))
         self.loss_si = MODELS.build(scoped(loss_si))
         self.loss_pseudo = None if loss_pseudo is None else MODELS.build(scoped(loss_pseudo))
         self.loss_smooth = None if loss_smooth is None else MODELS.build(scoped(loss_smooth))
-        self.patch_size = patch_size
+        self.patch_size: int = self.rescale_net.patch_size
+        encoders = getattr(self.image_encoder, "patch_size", None)
+        for whose, given in (("TR2M", patch_size), ("image_encoder", encoders)):
+            if given not in (None, self.patch_size):
+                raise InputError(
+                    f"{whose} has patches of {given} pixels and rescale_net of {self.patch_size}: set its patch_size"
+                )
 
     def forward(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.models.frozen.encoders import load_pretrained
-from tr2m_plugin.models.supervised.base import DepthEstimator
+from tr2m_plugin.models.supervised.base import SupervisedDepthModel
 from tr2m_plugin.models.supervised.newcrfs.crf import NeuralWindowCRFs
 from tr2m_plugin.registry import MODELS
 
@@ -87,7 +87,7 @@ class PyramidPooling(nn.Module):
 
 
 @MODELS.register_module()
-class NeWCRFs(DepthEstimator):
+class NeWCRFs(SupervisedDepthModel):
     """Neural window fully-connected CRFs for metric depth.
 
     Our own writing on transformers' `SwinBackbone`; the authors' weights load through `load_newcrfs_weights`.

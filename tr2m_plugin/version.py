@@ -1,0 +1,3 @@
+"""The version of the package, which says nothing else and so costs nothing to ask."""
+
+__version__ = "0.1.0"
