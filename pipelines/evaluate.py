@@ -23,7 +23,7 @@ from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.table_dataset import TableDataset
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.model_folder import build_model, load_model
+from tr2m_plugin.inference.model_folder import build_model, open_model
 from tr2m_plugin.rows import IndexRow
 
 ALIGNMENTS = ("median", "linear", "global", "global_all")
@@ -127,7 +127,7 @@ def stage(run: Stage) -> None:
         raise InputError(f"fit_on must be train, val or test, not {run.params['fit_on']!r:.100}")
     most_errors, kind = run.share("max_error_share", 0.2), run.params.get("kind", "fixture")
     device = pick_device(run.params.get("device", "auto"))
-    model, spec = load_model(run.root / "model", device)
+    model, spec = open_model(run.root / "model", device=device)
     rows, arrays = read_split(run.root, "test")
     if any(row.depth is None for row in rows):
         raise InputError(

@@ -1,4 +1,4 @@
-"""What loading other authors' weights has in common: reading them, Swin encoders, and naming what does not fit."""
+"""State dicts: reading them, the one check whether they fit a model, and the names of Swin encoders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tr2m_plugin.checkpoint import load_checkpoint
+from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 
 SWIN_RULES: list[tuple[str, Any]] = [
@@ -36,54 +36,79 @@ def swin_names(name: str, value: Tensor) -> dict[str, Tensor]:
     return {name.replace(".attn.qkv.", f".attention.{part}_proj."): tensor for part, tensor in parts}
 
 
-def read_original(source: Mapping[str, Any] | str | os.PathLike) -> tuple[str, dict[str, Tensor]]:
+def read_weights(source: Mapping[str, Any] | str | os.PathLike) -> tuple[str, dict[str, Tensor]]:
     """A state dict, and what to call it in messages.
 
     Args:
         source: a state dict, or a file that holds one, by itself or under `model` or `state_dict`.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or holds something else than tensors.
         UnsafeCheckpointError: the file holds code.
     """
-    content: Mapping[str, Any]
     if isinstance(source, Mapping):
-        name, content = "the state dict", source
-    else:
-        name, content = os.fspath(source), load_checkpoint(source)
+        return "the state dict", _inner(source)
+    name = os.fspath(source)
+    return name, state_of(_inner(load_checkpoint(source)), name)
+
+
+def _inner(content: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("model", "state_dict"):
         inner = content.get(key)
         content = inner if isinstance(inner, Mapping) else content
-    return name, {key: torch.as_tensor(value) for key, value in content.items() if hasattr(value, "shape")}
+    return {key: torch.as_tensor(value) if hasattr(value, "shape") else value for key, value in content.items()}
 
 
-def load_exactly(
-    model: nn.Module, found: Mapping[str, Tensor], name: str, spare: Callable[[str], bool] = lambda key: False
-) -> None:
-    """Loads a state dict that must hold all of a model's tensors and no others.
+def fit(
+    model: nn.Module,
+    found: Mapping[str, Tensor],
+    source: str | os.PathLike,
+    spare: Callable[[str], bool] = lambda name: False,
+    more: bool = False,
+    named: Callable[[str], str] = lambda name: name,
+) -> dict[str, Tensor]:
+    """The tensors of a state dict that a model holds, after a check that they are its own.
 
     Args:
-        model: changed in place.
+        model: what they are for.
         found: the state dict under the model's names.
-        name: of where it came from, for messages.
+        source: where it came from, for messages.
         spare: says of a name whether it may be missing. Default: none may.
+        more: whether other tensors may be there, which are left out. Default: False.
+        named: what messages call a tensor. Default: its name.
 
     Raises:
-        InputError: tensors are missing, left over or of another shape; the message names them.
+        InputError: tensors are missing, left over, of another shape or of another kind of number; the message counts
+            them and names the first.
     """
     own = model.state_dict()
-    missing = sorted(key for key in own if key not in found and not spare(key))
-    left_over = sorted(key for key in found if key not in own)
+    both = {name: (found[name], tensor) for name, tensor in own.items() if name in found}
+    missing = sorted(named(name) for name in own if name not in found and not spare(name))
+    left_over = [] if more else sorted(named(name) for name in found if name not in own)
     shapes = [
-        f"{k} is {tuple(v.shape)}, not {tuple(own[k].shape)}"
-        for k, v in found.items()
-        if k in own and v.shape != own[k].shape
+        f"{named(name)} is {tuple(given.shape)}, not {tuple(wanted.shape)}"
+        for name, (given, wanted) in both.items()
+        if given.shape != wanted.shape
+    ]
+    kinds = [
+        f"{named(name)} is {given.dtype}, not {wanted.dtype}"
+        for name, (given, wanted) in both.items()
+        if given.is_floating_point() != wanted.is_floating_point()
     ]
     problems = [
-        f"{len(keys)} tensors {what} ({', '.join(keys[:3])})"
-        for keys, what in ((missing, "are missing"), (left_over, "are left over"), (shapes, "have another shape"))
-        if keys
+        f"{len(names)}{f' of {len(own)}' if what == 'are missing' else ''} tensors {what} ({_some(names)})"
+        for names, what in (
+            (missing, "are missing"),
+            (left_over, "are left over"),
+            (shapes, "have another shape"),
+            (kinds, "are another kind of number"),
+        )
+        if names
     ]
     if problems:
-        raise InputError(f"{name} does not fit: {'; '.join(problems)}")
-    model.load_state_dict(found, strict=False)
+        raise InputError(f"{os.fspath(source)} does not fit: {'; '.join(problems)}")
+    return {name: given.contiguous() for name, (given, _) in both.items()}
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

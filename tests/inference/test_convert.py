@@ -96,6 +96,6 @@ def test_unknown_tensors(net, release, tmp_path, capsys):
     state = {f"scalemap.{_theirs(name)}": value for name, value in net.state_dict().items()}
     torch.save({**state, "scalemap.extra": torch.zeros(1)}, release)
     assert main(["convert", str(release), str(tmp_path / "model"), *MINI]) == 2
-    assert "1 are left over (extra)" in capsys.readouterr().err
+    assert "1 tensors are left over (extra)" in capsys.readouterr().err
     assert main(["convert", str(release), str(tmp_path / "model"), *MINI, "--skip-unknown"]) == 0
     assert "left out extra" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.model_folder import ModelSpec, load_model, load_spec, spec_of
+from tr2m_plugin.inference.model_folder import ModelSpec, load_spec, open_model, spec_of
 from tr2m_plugin.weights import packaged
 
 
@@ -16,7 +16,7 @@ def folder(trained, tmp_path):
 
 
 def test_a_folder_holds_the_best_checkpoint_without_trainings_additions(trained):
-    model, spec = load_model(trained / "model")
+    model, spec = open_model(trained / "model")
     state = load_file(trained / "model" / "model.safetensors")
     assert set(state) == set(model.state_dict())
     assert not any("soc" in name or "encoder" in name for name in state)
@@ -36,11 +36,11 @@ def test_what_does_not_fit_is_named(folder):
     state = load_file(folder / "model.safetensors")
     name = sorted(state)[0]
     save_file({k: v for k, v in state.items() if k != name}, folder / "model.safetensors")
-    with pytest.raises(InputError, match=rf"model.safetensors does not fit the model: .* lack 1 of .* {name}"):
-        load_model(folder)
+    with pytest.raises(InputError, match=rf"model.safetensors does not fit: 1 of 51 tensors are missing \({name}\)"):
+        open_model(folder)
     save_file({**state, name: torch.zeros(1, 2, 3)}, folder / "model.safetensors")
-    with pytest.raises(InputError, match=rf"{name} has the shape \(1, 2, 3\)"):
-        load_model(folder)
+    with pytest.raises(InputError, match=rf"1 tensors have another shape \({name} is \(1, 2, 3\), not "):
+        open_model(folder)
 
 
 def test_other_folders_are_refused(tmp_path, folder):

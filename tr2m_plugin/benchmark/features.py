@@ -13,11 +13,11 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner, set_random_seed
 from torch import Tensor, nn
 
-from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.class_separation import class_separation
 from tr2m_plugin.hooks.feature import Step, arguments, as_map, aside, find_submodule, pick, run_to, watch_size
 from tr2m_plugin.hooks.true_depth import TrueDepth, forward_inputs
+from tr2m_plugin.state_dicts import fit, read_weights
 
 LOADERS = ("val_dataloader", "test_dataloader", "train_dataloader")
 
@@ -110,9 +110,8 @@ def _model(config: Config, checkpoint: str | Path | None) -> nn.Module:
         options.setdefault("data_preprocessor", config.data_preprocessor)
     model = MODELS.build(options)
     if checkpoint is not None:
-        missing, _ = model.load_state_dict(state_of(load_checkpoint(checkpoint), checkpoint), strict=False)
-        if missing:
-            raise InputError(f"{checkpoint} lacks {len(missing)} tensors of the config's model, such as {missing[0]}")
+        source, state = read_weights(checkpoint)
+        model.load_state_dict(fit(model, state, source, more=True))
     return model
 
 

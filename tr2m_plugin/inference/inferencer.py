@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.structures import PixelData
 from torch import Tensor
 from tqdm import tqdm
@@ -25,13 +24,12 @@ from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.arrays import Input, free_number, name_arrays, to_pictures, to_texts
 from tr2m_plugin.inference.camera import camera_of, check_camera
-from tr2m_plugin.inference.model_folder import WEIGHTS, build_model, load_spec, spec_of
+from tr2m_plugin.inference.model_folder import open_model
 from tr2m_plugin.inference.outputs import Prediction, write_prediction
 from tr2m_plugin.registry import INFERENCERS, MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample
 from tr2m_plugin.tensors import resize_prediction, stretch_image
 from tr2m_plugin.units import check_unit, convert, find_unit
-from tr2m_plugin.weights import resolve_pretrained
 
 BATCH_PIXELS = 40_000_000
 """A batch takes no further picture from so many pixels on, as pictures wait for their depth at their own size."""
@@ -75,18 +73,9 @@ class TR2MInferencer:
         size: Sequence[int] | None = None,
     ) -> None:
         source = os.fspath(model)
-        if source.endswith(".py"):
-            if weights is None:
-                raise InputError(f"{source} is a config: give the weights of a checkpoint too")
-            if not Path(source).is_file():
-                raise InputError(f"{source} does not exist")
-            self.spec = spec_of(Config.fromfile(source))
-        else:
-            self.spec = load_spec(source)
-            weights = weights or Path(resolve_pretrained(source)) / WEIGHTS
         self.name = Path(source).resolve().name if Path(source).exists() else source
         self.device = pick_device(device or "auto")
-        self.model = build_model(self.spec, weights, self.device)
+        self.model, self.spec = open_model(source, weights, self.device)
         self.relative_depth = MODELS.build(scoped(self.spec.relative_depth)).to(self.device)
         self.text_encoder = MODELS.build(scoped(self.spec.text_encoder)).to(self.device)
         self.show_progress = show_progress

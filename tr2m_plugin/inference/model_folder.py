@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import nn
 
-from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.files import read_json, read_text, write_whole
+from tr2m_plugin.files import read_json, write_whole
 from tr2m_plugin.models.frozen.encoders import check_size
 from tr2m_plugin.models.frozen.relative_depth import PRETRAINED
 from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.replacing import check_folder, read_marked
+from tr2m_plugin.state_dicts import fit, read_weights
 from tr2m_plugin.trusted import brief, check_config, is_text, parameters_within
 from tr2m_plugin.units import find_unit
 from tr2m_plugin.weights import resolve_pretrained
@@ -68,24 +68,6 @@ def spec_of(config: Any, about: dict[str, Any] | None = None) -> ModelSpec:
     return ModelSpec(plain["model"], plain["relative_depth"], plain["text_encoder"], units, about or {})
 
 
-def trainable_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The part of a checkpoint's state that belongs to the model; training's additions are dropped.
-
-    Raises:
-        InputError: something that the model needs is missing, or has another shape or kind of number.
-    """
-    own = model.state_dict()
-    missing = sorted(set(own) - set(state))
-    if missing:
-        raise InputError(f"the weights lack {len(missing)} of the model's {len(own)} tensors, such as {missing[0]}")
-    for name, tensor in own.items():
-        if state[name].shape != tensor.shape:
-            raise InputError(f"{name} has the shape {tuple(state[name].shape)}; the model's is {tuple(tensor.shape)}")
-        if state[name].is_floating_point() != tensor.is_floating_point():
-            raise InputError(f"{name} holds {state[name].dtype}; the model's is {tensor.dtype}")
-    return {name: state[name].contiguous() for name in own}
-
-
 def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:
     """Writes a model folder.
 
@@ -105,7 +87,7 @@ def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torc
     check_folder(target, lambda one: read_marked(one / CONFIG, format=FORMAT) is not None, "a model folder", "folder")
     for name in NETWORKS:
         check_config(getattr(spec, name), name, f"{target}: {name}")
-    weights = trainable_weights(_trained_part(spec, state), state)
+    weights = fit(_trained_part(spec, state), state, "the state dict", more=True)  # training's additions are dropped
     target.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, **asdict(spec)}, indent=1) + "\n"
 
@@ -127,7 +109,10 @@ def is_model_folder(folder: str | os.PathLike) -> bool:
         InputError: its config cannot be read.
     """
     path = Path(resolve_pretrained(os.fspath(folder))) / CONFIG
-    return path.is_file() and re.search(rf'"format"\s*:\s*"{FORMAT}"', read_text(path)) is not None
+    if not path.is_file():
+        return False
+    content = read_json(path)
+    return isinstance(content, dict) and content.get("format") == FORMAT
 
 
 def load_spec(folder: str | os.PathLike) -> ModelSpec:
@@ -179,12 +164,11 @@ def build_model(spec: ModelSpec, weights: str | os.PathLike, device: str = "cpu"
     Raises:
         InputError: the weights are missing, unreadable, unsafe or do not fit.
     """
-    name = os.fspath(weights)
-    state = state_of(load_checkpoint(weights), name)
+    name, state = read_weights(weights)
     try:
-        fitting = trainable_weights(_trained_part(spec, state), state)
+        fitting = fit(_trained_part(spec, state), state, name, more=True)
     except InputError as error:
-        raise InputError(f"{name} does not fit the model: {error}") from error
+        raise error if str(error).startswith(name) else InputError(f"{name}: {error}") from error
     model = MODELS.build(scoped(spec.model))
     model.load_state_dict(fitting)
     return model.to(device).eval()
@@ -204,10 +188,29 @@ def _trained_part(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> BaseMod
         raise InputError(f"it cannot be built ({str(error).splitlines()[0]})") from error
 
 
-def load_model(folder: str | os.PathLike, device: str = "cpu") -> tuple[BaseModel, ModelSpec]:
-    """Opens a model folder, given by path or by the name of a packaged model."""
-    spec = load_spec(folder)
-    return build_model(spec, Path(resolve_pretrained(os.fspath(folder))) / WEIGHTS, device), spec
+def open_model(
+    model: str | os.PathLike, weights: str | os.PathLike | None = None, device: str = "cpu"
+) -> tuple[BaseModel, ModelSpec]:
+    """Opens a trained model.
+
+    Args:
+        model: model folder, name of a packaged one, or a config (.py).
+        weights: checkpoint to use in place of the folder's weights; a config needs one. Default: none.
+        device: torch device. Default: cpu.
+
+    Raises:
+        InputError: see `load_spec`, `spec_of` and `build_model`; or a config comes without weights.
+    """
+    source = os.fspath(model)
+    if not source.endswith(".py"):
+        spec = load_spec(source)
+        return build_model(spec, weights or Path(resolve_pretrained(source)) / WEIGHTS, device), spec
+    if weights is None:
+        raise InputError(f"{source} is a config: give the weights of a checkpoint too")
+    if not Path(source).is_file():
+        raise InputError(f"{source} does not exist")
+    spec = spec_of(Config.fromfile(source))
+    return build_model(spec, weights, device), spec
 
 
 def count_parameters(model: nn.Module) -> str:

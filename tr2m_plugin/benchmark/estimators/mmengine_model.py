@@ -11,10 +11,11 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 
 from tr2m_plugin.benchmark.estimators.base import Estimator, Facts, Request, Returns, public_name, register
-from tr2m_plugin.checkpoint import load_checkpoint, state_hash, state_of
+from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.inference.model_folder import count_parameters, trainable_weights
+from tr2m_plugin.inference.model_folder import count_parameters
 from tr2m_plugin.registry import MODELS, scoped
+from tr2m_plugin.state_dicts import fit, read_weights
 from tr2m_plugin.structures import DepthDataSample
 
 
@@ -34,11 +35,11 @@ class MMEngineEstimator(Estimator):
     def __init__(self, config: str, weights: str, device: str, returns: Returns) -> None:
         spec = Config.fromfile(config)
         self.model = MODELS.build(scoped(spec.model.to_dict()))
-        state = state_of(load_checkpoint(weights), weights)
+        source, state = read_weights(weights)
         try:
-            self.model.load_state_dict(trainable_weights(self.model, state))
+            self.model.load_state_dict(fit(self.model, state, source, more=True))
         except InputError as error:
-            raise InputError(f"{weights} does not fit {config}: {error}") from error
+            raise InputError(f"{config}: {error}") from error
         self.model = self.model.to(device).eval()
         if hasattr(self.model, "flip_average"):
             self.model.flip_average = False  # the protocol decides

@@ -53,8 +53,6 @@ class TR2MEstimator(Estimator):
 
     @classmethod
     def open(cls, request: Request) -> Estimator:
-        if request.model.endswith(".py") and request.weights is None:
-            raise InputError(f"{request.model} is a config: give the weights of a checkpoint too")
         return cls(request.model, request.weights, request.device, request.returns)
 
     def predict(

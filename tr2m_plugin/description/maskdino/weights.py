@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tr2m_plugin.description.maskdino.attention import POINTS
 from tr2m_plugin.description.maskdino.network import BoxInit, MaskDino, Sizes
 from tr2m_plugin.errors import InputError, require
-from tr2m_plugin.state_dicts import load_exactly, read_original, swin_names
+from tr2m_plugin.state_dicts import fit, read_weights, swin_names
 from tr2m_plugin.trusted import parameters_within
 
 UNUSED = re.compile(
@@ -147,7 +147,7 @@ def load_maskdino(
         InputError: the file cannot be read, or tensors are missing, left over or of another shape.
         UnsafeCheckpointError: the file holds code.
     """
-    where, content = read_original(source)
+    where, content = read_weights(source)
     held = 2 * sum(tensor.untyped_storage().nbytes() for tensor in content.values())
     try:
         with parameters_within(held, f"{where} claims a larger network than it holds"):
@@ -161,5 +161,6 @@ def load_maskdino(
         raise
     except (IndexError, ArithmeticError, AssertionError, RuntimeError, ValueError, TypeError) as error:
         raise InputError(f"{where} is no MaskDINO checkpoint: its shapes make no network ({error})") from error
-    load_exactly(model, state, where, lambda name: name.endswith("num_batches_tracked"))
+    fitting = fit(model, state, where, spare=lambda name: name.endswith("num_batches_tracked"))
+    model.load_state_dict(fitting, strict=False)
     return model

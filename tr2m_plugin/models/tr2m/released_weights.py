@@ -9,6 +9,7 @@ from torch import Tensor
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.tr2m.rescale_net import RescaleNet
+from tr2m_plugin.state_dicts import fit
 
 LAYERS = {
     "align_mlp.a_fc": "fusion.align.0",
@@ -46,8 +47,9 @@ def _ours(name: str) -> str | None:
 
 
 def _theirs(name: str) -> str:
-    """The released name of one of our tensors."""
-    released, ours = max(((t, o) for t, o in LAYERS.items() if name.startswith(f"{o}.")), key=lambda pair: len(pair[1]))
+    """The released name of one of our tensors; one that is not the head's keeps its own."""
+    known = [(released, ours) for released, ours in LAYERS.items() if name.startswith(f"{ours}.")]
+    released, ours = max(known, key=lambda pair: len(pair[1]), default=("", ""))
     return released + name[len(ours) :]
 
 
@@ -118,19 +120,7 @@ def load_release_weights(net: RescaleNet, path: str | os.PathLike, strict: bool 
         UnsafeCheckpointError: the file holds code.
     """
     released = read_release(path)
+    ours = {_ours(name) or name: value for name, value in released.items()}
+    net.load_state_dict(fit(net, ours, path, more=not strict, named=_theirs))
     own = net.state_dict()
-    found = {ours: value for name, value in released.items() if (ours := _ours(name)) is not None and ours in own}
-    missing = sorted(_theirs(name) for name in own if name not in found)
-    left_over = sorted(name for name in released if _ours(name) not in own)
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} of {len(own)} tensors are missing ({_some(missing)})")
-    if left_over and strict:
-        problems.append(f"{len(left_over)} are left over ({_some(left_over)})")
-    for name, value in found.items():
-        if value.shape != own[name].shape:
-            problems.append(f"{_theirs(name)} is {tuple(value.shape)} where the network has {tuple(own[name].shape)}")
-    if problems:
-        raise InputError(f"{os.fspath(path)} does not fit: {'; '.join(problems[:5])}")
-    net.load_state_dict(found)
-    return left_over
+    return sorted(name for name in released if (_ours(name) or name) not in own)

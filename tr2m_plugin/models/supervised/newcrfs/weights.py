@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tr2m_plugin.state_dicts import load_exactly, read_original, swin_names
+from tr2m_plugin.state_dicts import fit, read_weights, swin_names
 
 DECODER_RULES: list[tuple[str, Any]] = [
     (r"^crf(\d)\.", r"levels.\1."),
@@ -62,5 +62,5 @@ def load_newcrfs_weights(model: nn.Module, source: Mapping[str, Tensor] | str | 
             them.
         UnsafeCheckpointError: the file holds code.
     """
-    name, content = read_original(source)
-    load_exactly(model, convert(content), name)
+    name, content = read_weights(source)
+    model.load_state_dict(fit(model, convert(content), name))
