@@ -183,6 +183,20 @@ def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
     return rows
 
 
+def draw_panels(evaluation: Path, dataset: str, images: Path) -> list[dict[str, Any]]:
+    """Draws a dataset's panels from what the stage `evaluate` wrote; what the page says of each, best first."""
+    table = read_table(evaluation / "examples.parquet", EXAMPLES)
+    examples = {example["rank"]: example for example in table if example["dataset"] == dataset}
+    panels = []
+    for rank in (rank for rank in RANKS if rank in examples):
+        shard = evaluation / "examples.safetensors"
+        names = ("image", "relative", "scale", "shift", "pred", "truth")
+        arrays = {key: read_array(f"{shard}#{dataset}/{rank}/{key}") for key in names}
+        file = f"{dataset}_{rank}.png".replace("/", "_")
+        panels.append({**examples[rank], "file": file, "ranges": draw_panel(images / file, arrays)})
+    return panels
+
+
 def middle_panel(panels: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The median picture's panel, or the first where two pictures or one have none."""
     return next((panel for panel in panels if panel["rank"] == "median"), panels[0])
@@ -206,30 +220,17 @@ def stage(run: Stage) -> None:
     untrained = load_spec(run.root / "model").about.get("weights")  # that were taken as they are
     trained = set() if untrained else {row.dataset for row in rows if row.split == "train"}
     datasets = list(main["datasets"])
-    examples = {
-        (e["dataset"], e["rank"]): e for e in read_table(run.root / "evaluation" / "examples.parquet", EXAMPLES)
-    }
-    shard = run.root / "evaluation" / "examples.safetensors"
-    sections = []
-    for name in datasets:
-        panels = []
-        for rank in RANKS:
-            if (name, rank) not in examples:
-                continue
-            example = examples[name, rank]
-            names = ("image", "relative", "scale", "shift", "pred", "truth")
-            arrays = {key: read_array(f"{shard}#{name}/{rank}/{key}") for key in names}
-            file = f"{name}_{rank}.png".replace("/", "_")
-            panels.append({**example, "file": file, "ranges": draw_panel(images / file, arrays)})
-        sections.append(
-            {
-                "name": name,
-                "trained": name in trained,
-                "facts": main["datasets"][name],
-                "rows": table_rows(metrics, name),
-                "panels": panels,
-            }
-        )
+    panels = {name: draw_panels(run.root / "evaluation", name, images) for name in datasets}
+    sections = [
+        {
+            "name": name,
+            "trained": name in trained,
+            "facts": main["datasets"][name],
+            "rows": table_rows(metrics, name),
+            "panels": panels[name],
+        }
+        for name in datasets
+    ]
     curves = read_curves(run.root / "losses.csv", run.root / "validation.csv")
     if curves:
         _save(images / "curves.png", curves_figure(curves))

@@ -79,20 +79,9 @@ class TR2MInferencer:
         self.relative_depth = MODELS.build(scoped(self.spec.relative_depth)).to(self.device)
         self.text_encoder = MODELS.build(scoped(self.spec.text_encoder)).to(self.device)
         self.show_progress = show_progress
-        self.size = self._checked(size)
+        self.size = _network_size(size, getattr(self.model, "patch_size", 1))
         self._texts: dict[str, Tensor] = {}
         self._numbers: dict[Path, int] = {}
-
-    def _checked(self, size: Sequence[int] | None) -> Sequence[int] | None:
-        patch = getattr(self.model, "patch_size", 1)
-        if size is not None and not (are_numbers(size, 2, whole=True) and min(size) > 0):
-            raise InputError(f"size is height and width in pixels, not {size!r}")
-        if size is not None and any(side % patch for side in size):
-            near = " × ".join(str(max(1, round(side / patch)) * patch) for side in size)
-            raise InputError(
-                f"size is two multiples of the patch size, {patch}, such as {near}, not {size[0]} × {size[1]}"
-            )
-        return size
 
     @cached_property
     def weights(self) -> str:
@@ -201,8 +190,8 @@ class TR2MInferencer:
         batch: list[Ready] = []
         for number, (name, picture) in enumerate(pictures):
             try:
-                sentence = self._text(picture, text, number)
-                batch.append((name, self._image(picture), sentence))
+                sentence = _sentence(picture, text, number)
+                batch.append((name, _pixels(picture), sentence))
             except Exception as error:  # what a broken file makes of a decoder is anybody's guess
                 fail(name if isinstance(picture, np.ndarray) else str(picture), error)
             if len(batch) == batch_size or sum(image.shape[0] * image.shape[1] for _, image, _ in batch) > BATCH_PIXELS:
@@ -226,31 +215,6 @@ class TR2MInferencer:
             return
         for name, image, sample in zip(names, images, samples, strict=True):
             yield self._prediction(name, image, sample, unit)
-
-    @staticmethod
-    def _image(picture: Path | np.ndarray) -> np.ndarray:
-        image = picture if isinstance(picture, np.ndarray) else read_image(str(picture))
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise InputError(f"a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
-        return image
-
-    @staticmethod
-    def _text(picture: Any, text: str | Sequence[str] | None, number: int) -> str:
-        if text is None:
-            if isinstance(picture, np.ndarray):
-                raise InputError("an array has no description beside it: give a text")
-            return read_sentence(picture)
-        chosen = text if isinstance(text, str) else text[number]
-        which = "the text" if isinstance(text, str) else f"text {number + 1} of {len(text)}"
-        if not isinstance(chosen, str):
-            raise InputError(f"{which} is {chosen!r}: describe the scene in a sentence")
-        if not chosen.strip():
-            raise InputError(f"{which} is empty: describe the scene in a sentence")
-        try:
-            chosen.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"{which} is not UTF-8: {chosen[:60]!a}") from error
-        return chosen.strip()
 
     def preprocess(
         self, inputs: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
@@ -300,6 +264,42 @@ class TR2MInferencer:
         scale, shift = (convert(maps[one], unit, own) for one in ("scale", "shift"))
         reason = f"asked for; the model's own is {own}: {why}"
         return replace(found, depth=convert(depth, own, unit), unit=unit, scale=scale, shift=shift, unit_reason=reason)
+
+
+def _network_size(size: Sequence[int] | None, patch: int) -> Sequence[int] | None:
+    """A size that was asked for, after a check."""
+    if size is not None and not (are_numbers(size, 2, whole=True) and min(size) > 0):
+        raise InputError(f"size is height and width in pixels, not {size!r}")
+    if size is not None and any(side % patch for side in size):
+        near = " × ".join(str(max(1, round(side / patch)) * patch) for side in size)
+        raise InputError(f"size is two multiples of the patch size, {patch}, such as {near}, not {size[0]} × {size[1]}")
+    return size
+
+
+def _pixels(picture: Path | np.ndarray) -> np.ndarray:
+    image = picture if isinstance(picture, np.ndarray) else read_image(str(picture))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise InputError(f"a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+    return image
+
+
+def _sentence(picture: Any, text: str | Sequence[str] | None, number: int) -> str:
+    """A picture's sentence: the one for all, the one of its number, or what lies beside it."""
+    if text is None:
+        if isinstance(picture, np.ndarray):
+            raise InputError("an array has no description beside it: give a text")
+        return read_sentence(picture)
+    chosen = text if isinstance(text, str) else text[number]
+    which = "the text" if isinstance(text, str) else f"text {number + 1} of {len(text)}"
+    if not isinstance(chosen, str):
+        raise InputError(f"{which} is {chosen!r}: describe the scene in a sentence")
+    if not chosen.strip():
+        raise InputError(f"{which} is empty: describe the scene in a sentence")
+    try:
+        chosen.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{which} is not UTF-8: {chosen[:60]!a}") from error
+    return chosen.strip()
 
 
 def _for_networks(image: np.ndarray) -> np.ndarray:

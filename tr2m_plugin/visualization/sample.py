@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -84,18 +84,22 @@ def draw_sample(
         place.set_title(head, fontsize=SMALL)
     if protocol.crop is not None:
         _outline(places[2], protocol, depth.shape)
-    colors = ScalarMappable(LogNorm(near, far), colormaps[DEPTH_COLORS])
-    bar = above.colorbar(colors, ax=places, fraction=0.03, pad=0.01, aspect=40 if wide else 20)
-    bar.set_label(f"depth in {unit}", fontsize=SMALL)
-    bar.ax.yaxis.set_major_locator(FixedLocator(np.geomspace(near, far, 6).tolist()))
-    bar.ax.yaxis.set_minor_locator(NullLocator())
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    bar.ax.tick_params(labelsize=SMALL)
+    _add_bar(above, list(places), (near, far), unit, 40 if wide else 20)
     write_text(above.suptitle, f"{title} (protocol {protocol.name})", 130, 3, fontsize=10)
     put = partial(below.text, 0.01, 1)
     write_text(put, "\n".join(lines), LETTERS, len(lines), fontsize=SMALL, va="top", family="monospace")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, partial(FigureCanvasAgg(figure).print_png, metadata=PNG_MARK))
+
+
+def _add_bar(figure: SubFigure, places: Sequence[Axes], limits: tuple[float, float], unit: str, aspect: int) -> None:
+    colors = ScalarMappable(LogNorm(*limits), colormaps[DEPTH_COLORS])
+    bar = figure.colorbar(colors, ax=places, fraction=0.03, pad=0.01, aspect=aspect)
+    bar.set_label(f"depth in {unit}", fontsize=SMALL)
+    bar.ax.yaxis.set_major_locator(FixedLocator(np.geomspace(*limits, 6).tolist()))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    bar.ax.tick_params(labelsize=SMALL)
 
 
 def _lines(sentences: Sequence[tuple[str, str]]) -> list[str]:
