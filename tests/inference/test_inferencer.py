@@ -196,7 +196,7 @@ def test_a_config_with_a_checkpoint(trained, repository, inferencer, folder):
     checkpoint = sorted((trained / "train").glob("best_abs_rel_*.pth"))[-1]
     config = repository / "configs" / "tr2m_mini.py"
     built = INFERENCERS.build(
-        {"type": "TR2MInferencer", "model": str(config), "weights": str(checkpoint), "device": "cpu"}
+        {"type": "tr2m_plugin.TR2MInferencer", "model": str(config), "weights": str(checkpoint), "device": "cpu"}
     )
     np.testing.assert_array_equal(
         built(folder / "a.jpg", text=TEXT)[0].depth, inferencer(folder / "a.jpg", text=TEXT)[0].depth

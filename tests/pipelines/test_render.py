@@ -63,6 +63,7 @@ def test_stopped_it_leaves_no_process_behind(tmp_path, repository, stop, status)
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(repository)},
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -17,14 +17,14 @@ from tqdm import tqdm
 
 from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.benchmark.estimators import Estimator
-from tr2m_plugin.benchmark.measuring import SCALINGS, Alignments, Measured, Measurement, Source, methods_of
+from tr2m_plugin.benchmark.measuring import Alignments, Measured, Measurement, Source, methods_of
 from tr2m_plugin.benchmark.predictions import PredictionWriter, StoredPredictions
 from tr2m_plugin.benchmark.report import failures, write_report
 from tr2m_plugin.benchmark.results import file_name
 from tr2m_plugin.benchmark.run import Job, Options, Texts, predict
 from tr2m_plugin.benchmark.sentences import choose_texts, find_texts
 from tr2m_plugin.errors import InputError, attempt
-from tr2m_plugin.evaluation.alignment import Alignment
+from tr2m_plugin.evaluation.alignment import ALIGNMENTS, Alignment
 from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.version import __version__
 
@@ -215,7 +215,7 @@ class Evaluation:
                 measurement.show(self.found, self.found.rows[start:])
 
     def _facts(self, job: Job, kind: str | None) -> dict[str, Any]:
-        about = {**job.facts["about"], **({"scaling": SCALINGS[kind]} if kind else {})}
+        about = {**job.facts["about"], **({"scaling": ALIGNMENTS[kind].label} if kind else {})}
         entry = {"uses_ground_truth": kind is not None, "label": job.label, **job.facts, "about": about}
         entry |= {"alignment": kind, "version": __version__}
         over = kind is not None and Alignment(kind, "depth").over_dataset and self.options.fitted_on

@@ -14,21 +14,10 @@ from tr2m_plugin.benchmark.results import image_row, pick_examples
 from tr2m_plugin.benchmark.run import Job
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.errors import InputError, attempt
-from tr2m_plugin.evaluation.alignment import Alignment
+from tr2m_plugin.evaluation.alignment import ALIGNMENTS, Alignment
 from tr2m_plugin.evaluation.measuring import measure
 from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.structures import Space
-
-SCALINGS = {
-    "median": "Median",
-    "linear": "Linear Fit",
-    "linear_depth": "Linear Fit in depth",
-    "global": "Global",
-    "global_depth": "Global in depth",
-    "global_all": "Global (all datasets)",
-    "global_all_depth": "Global in depth (all datasets)",
-}
-"""Alignments as the paper's tables call them."""
 
 Source = Callable[[Sequence[IndexRow]], Iterator[tuple[IndexRow, np.ndarray]]]
 """Gives a model's numbers for rows; rows without come not at all."""
@@ -81,7 +70,7 @@ def methods_of(label: str, metric: bool, alignments: Sequence[str]) -> dict[str,
         InputError: there is none.
     """
     methods: dict[str, str | None] = {label: None} if metric else {}
-    methods |= {f"{label} {SCALINGS[kind].lower()}": kind for kind in alignments}
+    methods |= {f"{label} {ALIGNMENTS[kind].label.lower()}": kind for kind in alignments}
     if not methods:
         raise InputError(f"{label} gives affine-invariant numbers: choose how to align them with --alignment")
     return methods

@@ -6,6 +6,11 @@ ground truth and say what a perfect choice of scale and shift would give, per im
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
 import numpy as np
 
 from tr2m_plugin.errors import InputError
@@ -13,10 +18,6 @@ from tr2m_plugin.structures import Space
 
 FLOOR = 1e-6
 """Smallest inverse depth: where a fit turns negative, depth is the protocol's farthest."""
-
-ALIGNMENTS = ("median", "linear", "linear_depth", "global", "global_depth", "global_all", "global_all_depth")
-"""Scale by the median of an image; scale and shift by least squares, of an image, of a whole dataset, or of all
-datasets together, in disparity or in depth."""
 
 
 def inverse(values: np.ndarray) -> np.ndarray:
@@ -87,6 +88,37 @@ def apply_scale_shift(values: np.ndarray, scale: float, shift: float, space: Spa
     return (inverse(fitted) if space == "disparity" else fitted).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class AlignmentKind:
+    """A way to align.
+
+    Attributes:
+        label: what the paper's tables call it.
+        fit: scale and shift of one image, from values, truth and which pixels count, (H, W) each; None for least
+            squares over many images.
+        space: in which scale and shift apply: `disparity`, 1 / depth, or `depth`.
+        over: what one fit is of: an `image`, a `dataset`, or `all` datasets together.
+    """
+
+    label: str
+    fit: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, float]] | None = None
+    space: Space = "disparity"
+    over: Literal["image", "dataset", "all"] = "image"
+
+
+ALIGNMENTS: dict[str, AlignmentKind] = {
+    "median": AlignmentKind("Median", median_scale),
+    "linear": AlignmentKind("Linear Fit", linear_fit),
+    "linear_depth": AlignmentKind("Linear Fit in depth", partial(linear_fit, space="depth"), "depth"),
+    "global": AlignmentKind("Global", over="dataset"),
+    "global_depth": AlignmentKind("Global in depth", space="depth", over="dataset"),
+    "global_all": AlignmentKind("Global (all datasets)", over="all"),
+    "global_all_depth": AlignmentKind("Global in depth (all datasets)", space="depth", over="all"),
+}
+"""All alignments by name: scale by the median of an image; scale and shift by least squares, of an image, of a dataset
+or of all datasets together, in disparity or in depth."""
+
+
 class Alignment:
     """One of `ALIGNMENTS` for what a network returns.
 
@@ -94,31 +126,30 @@ class Alignment:
     returns, as eq. 10 does with its D_r.
 
     Args:
-        kind: one of `ALIGNMENTS`.
+        name: one of `ALIGNMENTS`.
         returns: what the network returns, `disparity` or `depth`.
 
     Raises:
-        InputError: there is no alignment of that kind.
+        InputError: there is no alignment of that name.
     """
 
-    def __init__(self, kind: str, returns: Space) -> None:
-        if kind not in ALIGNMENTS:
-            raise InputError(f"alignment must be one of {', '.join(ALIGNMENTS)}, not {kind!r}")
-        self.kind = kind
-        self.space: Space = "depth" if kind.endswith("_depth") else "disparity"
-        self._invert = self.space == "disparity" and returns == "depth"
-        self._fit = ScaleShiftFit(self.space)
+    def __init__(self, name: str, returns: Space) -> None:
+        if name not in ALIGNMENTS:
+            raise InputError(f"alignment must be one of {', '.join(ALIGNMENTS)}, not {name!r}")
+        self.kind = ALIGNMENTS[name]
+        self._invert = self.kind.space == "disparity" and returns == "depth"
+        self._fit = ScaleShiftFit(self.kind.space)
         self._solution: tuple[float, float] | None = None
 
     @property
     def over_dataset(self) -> bool:
         """Whether `add` must see every image before the first `apply`."""
-        return self.kind.startswith("global")
+        return self.kind.over != "image"
 
     @property
     def over_all(self) -> bool:
         """Whether one fit is of all datasets."""
-        return self.kind.startswith("global_all")
+        return self.kind.over == "all"
 
     @property
     def fitted(self) -> bool:
@@ -133,12 +164,10 @@ class Alignment:
     def apply(self, values: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Metric depth of an image, (H, W) float32."""
         x = self._values(values)
-        if self.over_dataset:
-            self._solution = self._solution or self._fit.solve()
-            return apply_scale_shift(x, *self._solution, self.space)
-        if self.kind == "median":
-            return apply_scale_shift(x, *median_scale(x, truth, valid))
-        return apply_scale_shift(x, *linear_fit(x, truth, valid, self.space), self.space)
+        if self.kind.fit is not None:
+            return apply_scale_shift(x, *self.kind.fit(x, truth, valid), self.kind.space)
+        self._solution = self._solution or self._fit.solve()
+        return apply_scale_shift(x, *self._solution, self.kind.space)
 
     def _values(self, values: np.ndarray) -> np.ndarray:
         return inverse(values.astype(np.float64)) if self._invert else values
