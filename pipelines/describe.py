@@ -12,7 +12,7 @@ from pipelines.networks import weights_digest
 from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp, stamped_row
 from pipelines.sharded import remove_others, run_sharded
-from pipelines.shards import settings_of
+from pipelines.shards import Processor, settings_of
 from tr2m_plugin.datasets.parquet import (
     DESCRIPTIONS,
     dataset_names,
@@ -58,9 +58,7 @@ class DescribeProcessor(PictureProcessor):
         return list(made.values())
 
 
-def run_network(
-    make_processor: Callable[..., PictureProcessor], columns: Mapping[str, str], run: Stage, folder: Path
-) -> None:
+def run_network(make_processor: Callable[..., Processor], columns: Mapping[str, str], run: Stage, folder: Path) -> None:
     """Runs a section's network on every picture of its datasets, as a resumable Ray job.
 
     Args:
@@ -128,7 +126,7 @@ def _texts(entry: Mapping[str, Any], run: Stage, item: str) -> Iterator[dict[str
     if not rows:
         return
     options = {name: value for name, value in entry.items() if name not in ("type", "datasets")}
-    describer = make_describer(kind, options, root=str(run.root))
+    describer = make_describer(str(kind), options, root=str(run.root))
     known = {"model": kind, "seed": options.get("seed", 0)}
     for row in rows:
         yield from ({**known, **line} for line in describer.describe([row]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 
 from tr2m_plugin.benchmark.estimators import Estimator, Facts, Returns
@@ -66,7 +67,7 @@ class TableTR2M(Estimator):
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: BaseModel,
         spec: ModelSpec,
         root: Path,
         arrays: Mapping[str, str],
@@ -99,7 +100,8 @@ class TableTR2M(Estimator):
             sample = DepthDataSample(relative_depth_map=PixelData(data=torch.from_numpy(relative)[None]))
             sample.text_features = torch.from_numpy(self._embedding(text))[None]
             samples.append(sample)
-        return [sample.to("cpu") for sample in self.model.test_step({"inputs": pictures, "data_samples": samples})]
+        found = self.model.test_step({"inputs": pictures, "data_samples": samples})
+        return [sample.to("cpu") for sample in found]
 
     def _embedding(self, text: str) -> np.ndarray:
         """A sentence's embedding, (T,): of the table, or else by the text encoder that the model was trained with."""

@@ -11,6 +11,7 @@ from pipelines.params import Stage, run_stage
 from pipelines.sharded import remove_others
 from tr2m_plugin.datasets.parquet import LISTED
 from tr2m_plugin.description.describers import check_role
+from tr2m_plugin.description.listers import ObjectLister
 from tr2m_plugin.rows import IndexRow
 
 
@@ -23,7 +24,8 @@ class ListProcessor(PictureProcessor):
 
     def _rows(self, row: IndexRow, image: np.ndarray) -> list[dict[str, Any]]:
         lister = self.network
-        key = {"dataset": row.dataset, "sample_id": row.sample_id}
+        assert isinstance(lister, ObjectLister)  # `check_role` saw to it
+        key: dict[str, Any] = {"dataset": row.dataset, "sample_id": row.sample_id}
         key |= {"source": lister.source, "model": lister.model, "revision": lister.revision}
         found = lister.objects(image)
         listed = [{**key, "label": a, "area": b} for a, b in zip(found.labels, found.areas, strict=True)]

@@ -168,7 +168,7 @@ class RayRun:
             make = ray.remote(Worker).options(
                 num_cpus=self.needs["CPU"], num_gpus=self.needs["GPU"], max_restarts=0, max_task_retries=0
             )
-            actor = make.remote()
+            actor: Any = make.remote()
             self.hands.append(Hand(actor, actor.prepare.options(num_returns="streaming").remote(*self.recipe)))
 
     def _dismiss(self, hand: Hand) -> None:

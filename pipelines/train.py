@@ -142,9 +142,9 @@ def best_checkpoint(work_dir: Path, metric: str | None = "abs_rel") -> Path:
     pattern = re.compile(rf"best_{name}_(?:iter|epoch)_(\d+)\.pth")  # and not what is published beside it
     numbered = [(int(found[1]), path) for path in work_dir.iterdir() if (found := pattern.fullmatch(path.name))]
     best = [path for _, path in sorted(numbered, reverse=True)] if metric else []
-    found = next(filter(is_readable, best), None)  # a later one is a better one
-    if found is not None:
-        return found
+    readable = next(filter(is_readable, best), None)  # a later one is a better one
+    if readable is not None:
+        return readable
     last = newest_checkpoint(work_dir)
     if last is None:
         raise InputError(f"{work_dir} holds no checkpoint that can be read")

@@ -141,6 +141,6 @@ def _houses(scene: Scene, rng: np.random.Generator, street: Street, half: float,
 
 
 def _drive(scene: Scene, rng: np.random.Generator, street: Street, half: float, far: float) -> None:
-    count = int(rng.integers(1, 5 + half))
+    count = int(rng.integers(1, int(5 + half)))
     objects = [str(name) for name in rng.choice(street.traffic, count)]
     furnish(scene, rng, objects, (-half, half), (3.0, far), turn=0.06)

@@ -51,6 +51,6 @@ class Pictures(IterableDataset):
                 image, inverse = image[:, ::-1], inverse[:, ::-1]
             picture = image / np.float32(255)
             picture = (picture * rng.uniform(0.8, 1.2)) ** rng.uniform(0.8, 1.25) * rng.uniform(0.9, 1.1, 3)
-            picture = torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1).clamp(0, 1)
-            yield picture, torch.from_numpy(np.ascontiguousarray(inverse))
+            pixels = torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1).clamp(0, 1)
+            yield pixels, torch.from_numpy(np.ascontiguousarray(inverse))
             number += step

@@ -41,7 +41,7 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 def depth_anything() -> DepthAnythingForDepthEstimation:
     """Depth Anything's class on a small DINOv2, 1.18 M parameters."""
-    backbone = Dinov2Config(
+    backbone = Dinov2Config(  # type: ignore[call-arg]
         hidden_size=128,
         num_hidden_layers=4,
         num_attention_heads=4,
@@ -64,7 +64,7 @@ def depth_anything() -> DepthAnythingForDepthEstimation:
 
 def midas() -> DPTForDepthEstimation:
     """MiDaS 3.1's class, DPT on a small Swin V2, 1.58 M parameters."""
-    backbone = Swinv2Config(
+    backbone = Swinv2Config(  # type: ignore[call-arg]
         image_size=128,
         embed_dim=24,
         depths=[2, 2, 2, 2],
@@ -79,7 +79,7 @@ def midas() -> DPTForDepthEstimation:
 
 def dpt_hybrid() -> DPTForDepthEstimation:
     """DPT-Hybrid's class, a small ViT on a small BiT, 0.91 M parameters."""
-    backbone = BitConfig(
+    backbone = BitConfig(  # type: ignore[call-arg]
         embedding_size=16,
         hidden_sizes=[32, 64, 128],
         depths=[2, 2, 2],
@@ -132,7 +132,9 @@ ARCHITECTURES = {
 
 def wake_head(model: PreTrainedModel) -> None:
     """Raises the last bias: the head ends in a ReLU, which must not start dead."""
-    last = [module for module in model.head.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+    head: torch.nn.Module = model.head  # type: ignore[assignment]
+    last = [module for module in head.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+    assert last.bias is not None
     torch.nn.init.constant_(last.bias, 0.3)
 
 
