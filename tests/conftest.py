@@ -21,7 +21,7 @@ from filelock import FileLock
 from pipelines import describe, descriptions, embed_text, index, relative_depth, render, train
 from pipelines.params import Stage
 
-pytest_plugins = ["tiny_networks"]
+pytest_plugins = ["tests.support.tiny_networks"]
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 REPOSITORY = Path(__file__).parent.parent
 STARTING_RAY = (

@@ -1,8 +1,6 @@
 """What a GPU gives, against the processor: `TR2M_TEST_GPU=1 python -m pytest tests/test_gpu.py`."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +10,7 @@ import yaml
 
 from pipelines import embed_text, relative_depth
 from pipelines.params import Stage
+from tests.support.recipes import few, tiny
 from tr2m_plugin import TR2MInferencer
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
@@ -21,9 +20,6 @@ from tr2m_plugin.tools.train import train
 GPU = "cuda"
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU, or TR2M_TEST_GPU is not set")
-SPEC = importlib.util.spec_from_file_location("configs", Path(__file__).parent / "configs" / "test_configs.py")
-CONFIGS = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(CONFIGS)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +29,7 @@ def picture():
 
 
 def recipe(world, work_dir, iterations, **options):
-    config = CONFIGS.few(CONFIGS.tiny("tr2m_mini.py", world, work_dir, **options), iterations)
+    config = few(tiny("tr2m_mini.py", world, work_dir, **options), iterations)
     config.val_dataloader = config.val_cfg = config.val_evaluator = None
     config.default_hooks.checkpoint.update(save_best=None, rule=None)
     config.param_scheduler[0].end = config.param_scheduler[1].begin = 2

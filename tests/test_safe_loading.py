@@ -4,7 +4,8 @@ import pickle
 
 import pytest
 from mmengine.runner import CheckpointLoader, Runner
-from somebodys_model import Pictures, SomebodysDepthModel
+
+from tests.support.somebodys_model import Pictures, SomebodysDepthModel
 
 
 def run(folder, iterations, resume, **cfg):

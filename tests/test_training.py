@@ -10,8 +10,8 @@ import torch
 from filelock import FileLock
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
-from toy_training import Line, toy
 
+from tests.support.toy_training import Line, toy
 from tr2m_plugin import training as runner_module
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
@@ -141,12 +141,12 @@ def test_a_best_checkpoint_is_not_resumed_from(work, tmp_path):
 
 
 def test_another_feature_of_the_contrast_is_one_line(tmp_path):
-    from somebodys_model import HOOK, run
+    from tests.support.somebodys_model import HOOK, run
 
     state = load_checkpoint(run(tmp_path / "a", iterations=2).work_dir + "/iter_2.pth")
     state["soc_hook"]["projector"] = {"of.another": torch.ones(3)}
     torch.save(state, tmp_path / "a" / "iter_2.pth")
-    from somebodys_model import Pictures, SomebodysDepthModel
+    from tests.support.somebodys_model import Pictures, SomebodysDepthModel
 
     runner = runner_module.TrainingRunner(
         model=SomebodysDepthModel(),

@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
-import tiny_networks
 import torch
 import transformers as hf
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from tests.support import tiny_networks
 from tr2m_plugin.benchmark.estimators import Returns, open_estimator
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.errors import InputError

@@ -7,12 +7,9 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-import tree_ibims
-import tree_kitti
-import tree_nyu
-import tree_sun_rgbd
 import yaml
 
+from tests.support import tree_ibims, tree_kitti, tree_nyu, tree_sun_rgbd
 from tr2m_plugin.benchmark.datasets import index_dataset
 from tr2m_plugin.benchmark.estimators import open_estimator
 from tr2m_plugin.benchmark.predictions import StoredPredictions

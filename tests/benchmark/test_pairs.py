@@ -3,10 +3,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tree_diode
-import tree_hypersim
-import tree_nyu
 
+from tests.support import tree_diode, tree_hypersim, tree_nyu
 from tr2m_plugin.benchmark import pairs
 from tr2m_plugin.benchmark.datasets import index_dataset
 from tr2m_plugin.benchmark.pairs import look, refuse_empty

@@ -3,14 +3,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-import tree_c3vd
-import tree_diode
-import tree_ibims
-import tree_kitti
-import tree_nyu
-import tree_simcol
-import tree_void
 
+from tests.support import tree_c3vd, tree_diode, tree_ibims, tree_kitti, tree_nyu, tree_simcol, tree_void
 from tr2m_plugin.benchmark.verify import find_sentences, show_sample, spread, verify_dataset
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.parquet import DESCRIPTIONS, write_table

@@ -1,25 +1,14 @@
 """Every config of the repository builds and trains."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import ConfigDict
 
+from tests.support.recipes import CONFIGS, few, tiny
 from tr2m_plugin.tools.train import load_config, train
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 NAMES = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
-DATASETS = ["rooms", "colons", "miniatures"]
-TINY = {
-    "image_channels": 128,
-    "text_channels": 160,
-    "out_channels": 8,
-    "features": 8,
-    "num_heads": 2,
-    "head_channels": 4,
-}
 
 
 @pytest.fixture(scope="module")
@@ -29,62 +18,6 @@ def root(world, tmp_path_factory):
     for name in ("midas", "dpt"):
         shutil.copytree(world / "relative_depth", copy / "relative_depth" / name)
     return copy
-
-
-def tiny(name, root, work_dir, base="tr2m_mixed", **options):
-    """A config at widths, and on networks and pictures, that a test has time for."""
-    config = load_config(str(CONFIGS / name), None, str(root), base)
-    if config.model.type == "NeWCRFs":
-        return tiny_newcrfs(config, work_dir)
-    model = config.model
-    model.image_encoder.pretrained = "mini_depth_anything"
-    if model.rescale_net.type == "RescaleNet":
-        model.rescale_net.update(TINY)
-    else:
-        model.rescale_net.text_channels = TINY["text_channels"]
-    for hook in config.custom_hooks:
-        hook.update(in_channels=128, projector={"hidden_channels": 8, "out_channels": 8, "pool": 1})
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        loader.num_workers = 0
-        if "datasets" in loader.dataset:
-            loader.dataset.datasets = DATASETS
-    config.train_dataloader.batch_size = 2
-    config.work_dir = str(work_dir)
-    config.merge_from_dict(options)
-    return config
-
-
-def tiny_newcrfs(config, work_dir):
-    """NeWCRFs at small widths on the small world's pictures, stretched where the config takes them as they are."""
-    config.model.update(version="mini07", pretrained=None)
-    for hook in config.custom_hooks if "custom_hooks" in config else []:
-        hook.in_channels = None
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        loader.num_workers = 0
-        pipeline = loader.dataset.pipeline
-        if not any(step.type == "ResizeDepthInputs" for step in pipeline):
-            depth = loader is config.train_dataloader
-            pipeline.insert(1, ConfigDict(type="ResizeDepthInputs", size=(64, 96), depth=depth))
-        for step in pipeline:
-            if step.type == "RandomCropDepth":
-                step.size = (64, 64)
-            if step.type == "MaskDepthBorder":
-                step.box = (4, 60, 4, 92)
-        loader.dataset.datasets = ["rooms"]
-    config.train_dataloader.batch_size = 2
-    config.work_dir = str(work_dir)
-    return config
-
-
-def few(config, iterations=2):
-    """That many iterations of it, with the contrast from the first on."""
-    config.train_cfg = {"type": "mmengine.IterBasedTrainLoop", "max_iters": iterations, "val_interval": iterations}
-    config.log_processor.by_epoch = False
-    config.default_hooks.logger = {"type": "mmengine.LoggerHook", "interval": 1, "log_metric_by_epoch": False}
-    config.default_hooks.checkpoint.update(by_epoch=False, interval=iterations)
-    for hook in config.get("custom_hooks", []):
-        hook.start = 0
-    return config
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from test_network import original
 
+from tests.support.maskdino import original
 from tr2m_plugin.description.listers import (
     MaskDinoLister,
     ObjectLister,

@@ -1,6 +1,5 @@
 """Kills, copies and crafted checkpoints: nothing saved is lost and nothing else is removed."""
 
-import importlib.util
 import os
 import random
 import shutil
@@ -11,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from toy_training import ITERATIONS, killed_at, toy
 
+from tests.support.recipes import mini, tiny
+from tests.support.toy_training import ITERATIONS, killed_at, toy
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks import SafeCheckpointHook
@@ -92,13 +92,10 @@ def training(request):
     if request.param == "toy":
         return lambda folder: toy(folder, 8 * KILLS)
     world = request.getfixturevalue("world")
-    spec = importlib.util.spec_from_file_location("trust", Path(__file__).parents[1] / "tools" / "test_trust.py")
-    trust = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(trust)
 
     def config(folder):
-        small = trust.mini(world, folder, KILLS)
-        validation = trust.CONFIGS.tiny("tr2m_mini.py", world, folder)
+        small = mini(world, folder, KILLS)
+        validation = tiny("tr2m_mini.py", world, folder)
         small.update({name: validation[name] for name in ("val_dataloader", "val_cfg", "val_evaluator")})
         small.train_cfg.val_interval = 2
         small.default_hooks.checkpoint.update(interval=1, save_best="abs_rel", rule="less")

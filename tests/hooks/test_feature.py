@@ -7,9 +7,9 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseModel
-from somebodys_model import Pictures, SomebodysDepthModel
 from torch import nn
 
+from tests.support.somebodys_model import Pictures, SomebodysDepthModel
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.feature import DryRun, as_map, find_submodule, pick
 

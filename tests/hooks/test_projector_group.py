@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from somebodys_model import HOOK, SomebodysDepthModel, Watch, assert_equal, run, soc, weights
 
+from tests.support.somebodys_model import HOOK, SomebodysDepthModel, Watch, assert_equal, run, soc, weights
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks import SOCHook

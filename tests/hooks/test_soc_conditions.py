@@ -8,12 +8,12 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import Runner, load_checkpoint
-from somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, assert_equal, run, soc, weights
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.losses.test_scale_oriented_contrast import twin
+from tests.support.somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, assert_equal, run, soc, weights
 from tr2m_plugin.checkpoint import load_checkpoint as load_safely
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.soc_hook import CHECKPOINT_KEY

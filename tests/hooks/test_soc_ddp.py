@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 sys.path[:0] = [{repository!r}, {here!r}]
 dist.init_process_group("gloo")
-from somebodys_model import HOOK, run, weights
+from tests.support.somebodys_model import HOOK, run, weights
 
 wrapper = dict(type="MMDistributedDataParallel", device_ids=None)
 hook = {{**HOOK, "start": 2, "by_epoch": False}}

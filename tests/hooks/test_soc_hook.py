@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
-from somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, run, soc
 from torch import nn
 
+from tests.support.somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, run, soc
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.soc_hook import PROJECTOR, SOCHook
 from tr2m_plugin.losses import ScaleOrientedContrastLoss

@@ -2,9 +2,17 @@
 
 import pytest
 import torch
-from somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, assert_equal, run, weights
-from strangers import CallsItself, CallsLoss, DictPictures, ReturnsDepth, TakesOne, TargetPictures, Transformer
 
+from tests.support.somebodys_model import HOOK, Pictures, SomebodysDepthModel, Watch, assert_equal, run, weights
+from tests.support.strangers import (
+    CallsItself,
+    CallsLoss,
+    DictPictures,
+    ReturnsDepth,
+    TakesOne,
+    TargetPictures,
+    Transformer,
+)
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks import SOCHook
 

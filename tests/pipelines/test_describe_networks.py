@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from test_network import original
 
 from benchmarks.tiny_llava import save_llava
 from pipelines import describe, descriptions, list_objects
 from pipelines.params import Stage
+from tests.support.maskdino import original
 from tr2m_plugin.datasets.parquet import (
     DESCRIPTIONS,
     ERRORS,

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from test_network import original
 
 from benchmarks.tiny_llava import save_llava
+from tests.support.maskdino import original
 from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_table, sample_key
 
 TAKEN = ("pipelines", "tr2m_plugin", "dvc.yaml", "params.yaml", ".dvcignore")

@@ -3,20 +3,22 @@
 import json
 
 import pytest
-import tree_c3vd
-import tree_diode
-import tree_hypersim
-import tree_ibims
-import tree_kitti
-import tree_nyu
-import tree_simcol
-import tree_sun_rgbd
-import tree_void
 import yaml
 
 from benchmarks.tiny_llava import save_llava
 from pipelines import describe, descriptions, embed_text, evaluate, index, relative_depth, report, train
 from pipelines.params import Stage
+from tests.support import (
+    tree_c3vd,
+    tree_diode,
+    tree_hypersim,
+    tree_ibims,
+    tree_kitti,
+    tree_nyu,
+    tree_simcol,
+    tree_sun_rgbd,
+    tree_void,
+)
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
 from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_rows, read_table

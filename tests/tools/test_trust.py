@@ -1,43 +1,16 @@
 """Training that can be trusted: resuming, several processes, accumulation, precision, what a checkpoint holds."""
 
-import importlib.util
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 
+from tests.support.recipes import SGD, few, mini, mixed, tiny, together, without_validation
 from tr2m_plugin.checkpoint import load_checkpoint
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.soc_hook import CHECKPOINT_KEY
 from tr2m_plugin.optim import AutocastOptimWrapper
 from tr2m_plugin.tools.train import train
-
-SPEC = importlib.util.spec_from_file_location("configs", Path(__file__).parents[1] / "configs" / "test_configs.py")
-CONFIGS = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(CONFIGS)
-SGD = {"optim_wrapper.optimizer": {"_delete_": True, "type": "SGD", "lr": 0.05}}
-
-
-def mixed(root, work_dir, epochs=2, **options):
-    config = CONFIGS.tiny("tr2m_mixed.py", root, work_dir, **options)
-    config.train_cfg = {"type": "mmengine.EpochBasedTrainLoop", "max_epochs": epochs}
-    without_validation(config)
-    config.param_scheduler[0].end = 5
-    config.optim_wrapper.optimizer.lr = 1e-3
-    return config
-
-
-def without_validation(config):
-    config.val_dataloader = config.val_cfg = config.val_evaluator = None
-    config.default_hooks.checkpoint.update(save_best=None, rule=None)
-
-
-def mini(root, work_dir, iterations, **options):
-    config = CONFIGS.few(CONFIGS.tiny("tr2m_mini.py", root, work_dir, **options), iterations)
-    without_validation(config)
-    config.param_scheduler[0].end = config.param_scheduler[1].begin = 2
-    return config
 
 
 def equal(first, second, **tolerance):
@@ -83,8 +56,8 @@ def test_accumulation_equals_the_double_batch(world, tmp_path):
     """Without the shuffled key, whose neighbours are others in a larger batch."""
     same = {**SGD, "custom_hooks.0.keys": ["self"], "train_dataloader.sampler.shuffle": False}
     same |= {"train_dataloader.dataset.pipeline.0.text": "first", "param_scheduler": []}
-    one = CONFIGS.few(CONFIGS.tiny("tr2m_mini.py", world, tmp_path / "one", **same), 1)
-    two = CONFIGS.few(CONFIGS.tiny("tr2m_mini.py", world, tmp_path / "two", **same), 2)
+    one = few(tiny("tr2m_mini.py", world, tmp_path / "one", **same), 1)
+    two = few(tiny("tr2m_mini.py", world, tmp_path / "two", **same), 2)
     one.train_dataloader.batch_size = 4
     two.optim_wrapper.accumulative_counts = 2
     for config in (one, two):
@@ -96,37 +69,24 @@ def test_accumulation_equals_the_double_batch(world, tmp_path):
 
 
 JOB = """
-import importlib.util, sys
+import sys
 import torch
 sys.path.insert(0, {repository!r})
-spec = importlib.util.spec_from_file_location("trust", {here!r})
-trust = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(trust)
+from tests.support.recipes import together
 from tr2m_plugin.tools.train import train
 import torch.distributed as dist
 
-config = trust.together({world!r}, {out!r}, 2)
+config = together({world!r}, {out!r}, 2)
 config.launcher = "pytorch"
 runner = train(config)
 torch.save(runner.model.module.state_dict(), {out!r} + "/rank" + str(dist.get_rank()) + ".pt")
 """
 
 
-def together(world, work_dir, batch_size):
-    """The mixed recipe for one epoch without anything random and without what looks across pictures."""
-    options = {**SGD, "custom_hooks.0.keys": ["self"], "custom_hooks.0.start": 0}
-    options |= {"train_dataloader.dataset.pipeline.0.text": "first", "param_scheduler": []}
-    config = CONFIGS.tiny("tr2m_mixed.py", world, work_dir, **options)
-    config.train_cfg = {"type": "mmengine.EpochBasedTrainLoop", "max_epochs": 1}
-    without_validation(config)
-    config.train_dataloader.batch_size = batch_size
-    return config
-
-
 def test_two_processes_stay_equal_and_match_one_with_the_double_batch(world, repository, tmp_path, two_processes):
     out = tmp_path / "two"
     out.mkdir()
-    two_processes(JOB.format(repository=str(repository), here=__file__, world=str(world), out=str(out)))
+    two_processes(JOB.format(repository=str(repository), world=str(world), out=str(out)))
     first, second = (torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     equal(first, second)
     still = together(world, tmp_path / "still", 4)

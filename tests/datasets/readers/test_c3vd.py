@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-import tree_c3vd
 
+from tests.support import tree_c3vd
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.c3vd import C3VD, SPLIT, TEST, VIDEOS, _old_name
 from tr2m_plugin.description.templates import sequence_sentence

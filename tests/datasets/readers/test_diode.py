@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-import tree_diode
 
+from tests.support import tree_diode
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.diode import DIODEOutdoor
 from tr2m_plugin.errors import InputError

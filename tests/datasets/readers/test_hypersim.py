@@ -5,8 +5,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import tree_hypersim
 
+from tests.support import tree_hypersim
 from tr2m_plugin.benchmark.verify import verify_dataset
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.hypersim import HyperSim, _intrinsics

@@ -1,9 +1,9 @@
 import cv2
 import numpy as np
 import pytest
-import tree_ibims
 from scipy.io import savemat
 
+from tests.support import tree_ibims
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.ibims import IBims1
 from tr2m_plugin.errors import InputError

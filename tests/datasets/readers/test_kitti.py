@@ -3,8 +3,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-import tree_kitti
 
+from tests.support import tree_kitti
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.kitti import KITTI
 from tr2m_plugin.errors import InputError

@@ -4,9 +4,9 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-import tree_nyu
 from scipy.io import savemat
 
+from tests.support import tree_nyu
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.errors import InputError

@@ -6,16 +6,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tree_c3vd
-import tree_diode
-import tree_hypersim
-import tree_ibims
-import tree_kitti
-import tree_nyu
-import tree_simcol
-import tree_sun_rgbd
-import tree_void
 
+from tests.support import (
+    tree_c3vd,
+    tree_diode,
+    tree_hypersim,
+    tree_ibims,
+    tree_kitti,
+    tree_nyu,
+    tree_simcol,
+    tree_sun_rgbd,
+    tree_void,
+)
 from tr2m_plugin.datasets.readers import load_depth, load_picture, reader_of
 from tr2m_plugin.datasets.readers.kitti import KITTI
 from tr2m_plugin.datasets.readers.nyu import NYUv2

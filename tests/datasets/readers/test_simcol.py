@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-import tree_simcol
 
+from tests.support import tree_simcol
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.simcol import SimCol3D
 from tr2m_plugin.errors import InputError

@@ -1,9 +1,9 @@
 import cv2
 import numpy as np
 import pytest
-import tree_sun_rgbd
 from scipy.io import savemat
 
+from tests.support import tree_sun_rgbd
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.sun_rgbd import SUNRGBD
 from tr2m_plugin.errors import InputError

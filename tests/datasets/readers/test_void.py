@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-import tree_void
 
+from tests.support import tree_void
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.datasets.readers.void import VOID
 from tr2m_plugin.errors import InputError

@@ -8,10 +8,10 @@ import torch
 import transformers as hf
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import PixelData
-from somebodys_model import HOOK, Pictures, Watch, run, soc
-from tiny_networks import dpt, dpt_hybrid, glpn, midas, zoedepth
 from torch.nn import functional as F
 
+from tests.support.somebodys_model import HOOK, Pictures, Watch, run, soc
+from tests.support.tiny_networks import dpt, dpt_hybrid, glpn, midas, zoedepth
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import HFDepthModel
 from tr2m_plugin.structures import DepthDataSample

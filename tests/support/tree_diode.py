@@ -4,7 +4,8 @@ import json
 
 import cv2
 import numpy as np
-from tree_nyu import scene
+
+from tests.support.tree_nyu import scene
 
 SCANS = {"train": "scene_00000/scan_00001", "val": "scene_00022/scan_00193"}
 INVALID = (slice(300, 420), slice(100, 300))

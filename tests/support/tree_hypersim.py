@@ -3,7 +3,8 @@
 import cv2
 import h5py
 import numpy as np
-from tree_nyu import scene
+
+from tests.support.tree_nyu import scene
 
 SCENES = {"train": "ai_001_001", "val": "ai_003_001", "test": "ai_001_010"}
 HEADER = "scene_name,camera_name,frame_id,included_in_public_release,exclude_reason,split_partition_name"

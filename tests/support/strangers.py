@@ -2,8 +2,9 @@
 
 import torch
 from mmengine.model import BaseModel
-from somebodys_model import Pictures
 from torch import nn
+
+from tests.support.somebodys_model import Pictures
 
 
 class Net(nn.Module):

@@ -2,7 +2,8 @@
 
 import cv2
 import numpy as np
-from tree_nyu import scene
+
+from tests.support.tree_nyu import scene
 
 SEQUENCES = {"train": "mechanical_lab1", "test": "desktop2"}
 MATRIX = ((514.638, 0, 315.267), (0, 518.858, 247.358), (0, 0, 1))

@@ -1,0 +1,1 @@
+"""What several tests share: small networks, toy trainings, other people's models, publishers' folders."""
