@@ -28,6 +28,7 @@ CODE = (
     "datasets/pictures.py",
     "datasets/readers",
     "models/frozen/encoders.py",
+    "models/frozen/preprocessing.py",
     "models/frozen/relative_depth.py",
     "tensors.py",
 )
@@ -61,7 +62,7 @@ class RelativeDepthProcessor:
         """Relative depth of a batch, (h, w) float16 each."""
         maps: list[np.ndarray] = []
         for size, group in groupby(items, key=lambda item: item[1]):
-            depth = self.model([image for image, _ in group], size)[:, 0].cpu().numpy()
+            depth = self.model.predict([image for image, _ in group], size)[:, 0].cpu().numpy()
             largest = float(np.abs(depth).max(initial=0))
             if not largest < float(np.finfo(np.float16).max):
                 raise InputError(f"the network's output reaches {largest:g}, which half precision cannot hold")

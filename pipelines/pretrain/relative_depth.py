@@ -171,7 +171,7 @@ def evaluate(network: RelativeDepth, name: str, count: int = 100) -> dict[str, f
     abs_rel, delta1 = [], []
     for number in range(count):
         image, inverse = inverse_depth(name, "pretrain-val", number)
-        relative = network([image])[0, 0].double().numpy().ravel()
+        relative = network.predict([image])[0, 0].double().numpy().ravel()
         truth = inverse.ravel().astype(np.float64)
         seen = truth > 1 / 80 if DOMAINS[name].unit == "m" else truth > 0
         system = np.stack([relative, np.ones_like(relative)], 1)[seen]

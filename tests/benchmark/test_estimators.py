@@ -109,12 +109,12 @@ def test_metric_networks_return_metres(name, pictures, request):
 def test_zoedepths_margin_is_taken_off(zoedepth, pictures):
     network = DepthNetwork(str(zoedepth))
     picture = pictures[0]
-    pixels = network.processor(images=[picture], return_tensors="pt")["pixel_values"]
+    pixels = network.preprocess.processor(images=[picture], return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         raw = network.network(pixels).predicted_depth
     tall, wide = (int(math.sqrt(side / 2) * 3) for side in picture.shape[:2])
     padded = F.interpolate(raw[None], (70 + 2 * tall, 90 + 2 * wide), mode="bicubic", align_corners=False)[0, 0]
-    (found,) = network([picture])
+    (found,) = network.predict([picture])
     torch.testing.assert_close(found, padded[tall:-tall, wide:-wide])
     assert found.shape == (70, 90)
 
@@ -129,7 +129,7 @@ def test_depth_pros_metres_follow_its_field_of_view(depth_pro, pictures):
     width = picture.shape[1]
     focal = 0.5 * width / math.tan(0.5 * math.radians(float(out.field_of_view)))
     expected = 1 / (out.predicted_depth[0] * width / focal).clamp(1e-4, 1e4)
-    torch.testing.assert_close(network([picture])[0], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.predict([picture])[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_relative_networks_return_disparity_of_unknown_scale(depth_anything, pictures):
@@ -146,7 +146,7 @@ def test_the_releases_way_of_stretching(depth_anything, pictures):
     image = torch.from_numpy(pictures[0].transpose(2, 0, 1)[None]).float()
     resized = F.interpolate(image, (56, 70), mode="bilinear", align_corners=True) / 255
     mean, std = ([v[0], v[1], v[2]] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    processor = estimator.network.processor
+    processor = estimator.network.preprocess.processor
     assert (list(processor.image_mean), list(processor.image_std)) in ((mean, std), ([0.5] * 3, [0.5] * 3))
     normal = (resized - torch.tensor(processor.image_mean).view(3, 1, 1)) / torch.tensor(processor.image_std).view(
         3, 1, 1

@@ -27,7 +27,7 @@ def test_the_shards_hold_what_the_network_says(world):
     stored = read_array(arrays[f"colons/{row.sample_id}"])
     assert len(arrays) == 33
     assert stored.dtype == np.float16
-    expected = RelativeDepth(**MODEL)([read_image(f"{world}/{row.image}")])[0, 0].numpy()
+    expected = RelativeDepth(**MODEL).predict([read_image(f"{world}/{row.image}")])[0, 0].numpy()
     np.testing.assert_allclose(stored, expected, rtol=2e-3, atol=1e-3)
 
 
@@ -92,7 +92,7 @@ def test_sections_build_nothing_else(tmp_path, params, message):
 
 def test_what_half_precision_cannot_hold_is_refused():
     processor = RelativeDepthProcessor(MODEL, ".", "cpu")
-    processor.model = lambda items, size: torch.full((len(items), 1, 2, 2), 1e6)
+    processor.model.forward = lambda pixels, size: torch.full((len(pixels), 1, 2, 2), 1e6)
     with pytest.raises(InputError, match=r"reaches 1e\+06, which half precision cannot hold"):
         processor.compute([(np.zeros((4, 4, 3), np.uint8), None)])
 

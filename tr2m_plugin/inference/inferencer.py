@@ -227,7 +227,7 @@ class TR2MInferencer:
             size: height and width that the pictures are stretched to. Default: the inferencer's.
         """
         inputs = [_for_networks(image) for image in inputs]
-        relative = self.relative_depth(inputs, size or self.size)
+        relative = self.relative_depth.predict(inputs, size or self.size)
         height_width = (relative.shape[-2], relative.shape[-1])
         new = [t for t in dict.fromkeys(texts) if t not in self._texts]
         if new:

@@ -19,14 +19,14 @@ def test_equals_transformers_with_the_networks_own_preprocessing(depth_anything)
     inputs = AutoImageProcessor.from_pretrained(depth_anything)(images=pictures(), return_tensors="pt")
     with torch.no_grad():
         expected = AutoModelForDepthEstimation.from_pretrained(depth_anything)(**inputs).predicted_depth
-    depth = network(pictures())
+    depth = network.predict(pictures())
     assert depth.shape[1] == 1
     torch.testing.assert_close(depth[:, 0], expected)
 
 
 def test_a_given_size_stretches(depth_anything):
     network = RelativeDepth(str(depth_anything), size=(56, 84))
-    depth = network(pictures(size=(60, 80)) + pictures(1, size=(100, 50)))
+    depth = network.predict(pictures(size=(60, 80)) + pictures(1, size=(100, 50)))
     assert depth.shape == (3, 1, 56, 84)
     assert (depth >= 0).all()
 
@@ -51,7 +51,7 @@ def test_other_networks_see_pictures_at_their_own_size(name):
     with torch.no_grad():
         raw = AutoModelForDepthEstimation.from_pretrained(folder, dtype=torch.float32)(**inputs).predicted_depth
     expected = F.interpolate(raw[:, None], (56, 84), mode="bilinear", align_corners=True)
-    torch.testing.assert_close(RelativeDepth(name, size=(56, 84))(images), expected)
+    torch.testing.assert_close(RelativeDepth(name, size=(56, 84)).predict(images), expected)
     assert (expected >= 0).all()
     assert expected.std() > 0
 
@@ -59,16 +59,16 @@ def test_other_networks_see_pictures_at_their_own_size(name):
 def test_aspect_ratios_are_kept_where_the_network_keeps_them(depth_anything):
     network = RelativeDepth(str(depth_anything))
     wide, tall = pictures(1, (60, 120)), pictures(1, (120, 60))
-    assert network(wide).shape[-1] > network(wide).shape[-2]
+    assert network.predict(wide).shape[-1] > network.predict(wide).shape[-2]
     with pytest.raises(InputError, match=r"make no batch: set `size`"):
-        network([*wide, *tall])
-    both = network([*wide, *tall], size=(56, 70))
-    torch.testing.assert_close(both[1:], network(tall, size=(56, 70)))
+        network.predict([*wide, *tall])
+    both = network.predict([*wide, *tall], size=(56, 70))
+    torch.testing.assert_close(both[1:], network.predict(tall, size=(56, 70)))
 
 
 @pytest.mark.skipif("mini_depth_anything" not in packaged(), reason="weights are not there")
 def test_the_packaged_network_sees_that_the_floor_is_near():
     floor = np.full((112, 140, 3), 120, np.uint8)
     floor[:56] = (150, 180, 220)
-    depth = RelativeDepth("mini_depth_anything", size=(112, 140))([floor])[0, 0]
+    depth = RelativeDepth("mini_depth_anything", size=(112, 140)).predict([floor])[0, 0]
     assert depth[-10:].mean() > 2 * depth[:40].mean()

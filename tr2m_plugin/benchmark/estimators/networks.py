@@ -33,8 +33,8 @@ class RelativeEstimator(Estimator):
         self, images: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
     ) -> list[np.ndarray]:
         if size is not None:
-            return list(self.network(images, size)[:, 0].cpu().numpy())
-        return [self.network([image])[0, 0].cpu().numpy() for image in images]
+            return list(self.network.predict(images, size)[:, 0].cpu().numpy())
+        return [self.network.predict([image])[0, 0].cpu().numpy() for image in images]
 
 
 @register
@@ -79,4 +79,4 @@ class TransformersEstimator(Estimator):
     def predict(
         self, images: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
     ) -> list[np.ndarray]:
-        return [depth.cpu().numpy() for depth in self.network(images)]
+        return [depth.cpu().numpy() for depth in self.network.predict(images)]

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tr2m_plugin.device import precision
-from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.models.frozen.encoders import Frozen, load_pretrained
+from tr2m_plugin.models.frozen.preprocessing import DepthInput
 from tr2m_plugin.structures import Space
 
 METRIC = ("depth_pro", "glpn", "zoedepth")
@@ -61,52 +61,28 @@ class DepthNetwork(Frozen):
         network = load_pretrained("AutoModelForDepthEstimation", pretrained, dtype=precision(dtype), revision=revision)
         super().__init__(network.to(device))
         self.kind: str = network.config.model_type
-        if self.kind == "depth_pro":
-            self.processor: Any = _DepthProInput(pretrained, revision)
-        else:
-            self.processor = load_pretrained("AutoImageProcessor", pretrained, revision=revision)
+        self.preprocess = DepthInput(pretrained, self.kind, revision)
 
     @torch.no_grad()
-    def forward(self, images: Sequence[np.ndarray]) -> list[Tensor]:
-        """What the network says of pictures of any size, (h, w) float32 each, at its own size; metric depth in metres.
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """What the network says, (h, w) float32 each, with the margin that the input has; metric depth in metres.
+
+        Args:
+            pixels: preprocessed pictures, (B, 3, H, W).
+        """
+        out = self.network(pixels.to(self.network.device, self.network.dtype))
+        return _depth_pro_metres(out) if self.kind == "depth_pro" else list(out.predicted_depth.float())
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Tensor]:
+        """The same of pictures of any size, at the network's own size, without margins.
 
         Args:
             images: (H, W, 3) uint8 RGB each.
         """
-        options = {"return_tensors": "pt", "input_data_format": "channels_last"}  # a guess fails at height 3
-        pixels = [self.processor(images=[image], **options)["pixel_values"] for image in images]
-        alike = len({p.shape for p in pixels}) == 1
-        batches = [torch.cat(pixels)] if alike else pixels
-        outputs = [self.network(p.to(self.network.device, self.network.dtype)) for p in batches]
-        if self.kind == "depth_pro":
-            return [depth for out in outputs for depth in _depth_pro_metres(out)]
-        maps = [depth.float() for out in outputs for depth in out.predicted_depth]
-        if self.kind == "zoedepth" and getattr(self.processor, "do_pad", False):
-            return [_without_margin(d, i.shape[:2]) for d, i in zip(maps, images, strict=True)]
+        maps = [depth for pixels in self.preprocess(images) for depth in self(pixels)]
+        if self.preprocess.pads:
+            return [_without_margin(depth, i.shape[:2]) for depth, i in zip(maps, images, strict=True)]
         return maps
-
-
-class _DepthProInput:
-    """Depth Pro's preprocessing, which transformers has for torchvision only: normalised first, then stretched."""
-
-    def __init__(self, pretrained: str, revision: str | None) -> None:
-        hub = require("transformers.image_processing_utils", "for depth networks", "data")
-        from tr2m_plugin.weights import resolve_pretrained
-
-        try:
-            content, _ = hub.BaseImageProcessor.get_image_processor_dict(
-                resolve_pretrained(pretrained), revision=revision
-            )
-        except OSError as error:
-            raise InputError(f"{pretrained} has no preprocessor_config.json: {error}") from error
-        size = content.get("size", {"height": 1536, "width": 1536})
-        self.size = (int(size["height"]), int(size["width"]))
-        self.mean, self.std = content.get("image_mean", [0.5] * 3), content.get("image_std", [0.5] * 3)
-
-    def __call__(self, images: Sequence[np.ndarray], **options: str) -> dict[str, Tensor]:
-        unit = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255)
-        normal = (unit - torch.tensor(self.mean).view(3, 1, 1)) / torch.tensor(self.std).view(3, 1, 1)
-        return {"pixel_values": F.interpolate(normal, self.size, mode="bilinear", align_corners=False)}
 
 
 def _depth_pro_metres(out: Any) -> list[Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +13,8 @@ from tr2m_plugin.checks import are_numbers
 from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.frozen.encoders import Frozen, load_pretrained
+from tr2m_plugin.models.frozen.preprocessing import DepthInput
 from tr2m_plugin.registry import MODELS
-from tr2m_plugin.tensors import stretch_image
 
 PRETRAINED = "LiheYoung/depth-anything-small-hf"
 
@@ -55,30 +54,27 @@ class RelativeDepth(Frozen):
             raise InputError(f"size must be height and width, not {size!r}")
         network = load_pretrained("AutoModelForDepthEstimation", pretrained, dtype=precision(dtype), revision=revision)
         super().__init__(network.to(device))
-        self.processor = load_pretrained("AutoImageProcessor", pretrained, revision=revision)
+        self.preprocess = DepthInput(pretrained, network.config.model_type, revision, aligned)
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.aligned = aligned
 
-    def preprocess(self, images: Sequence[np.ndarray], size: Sequence[int] | None = None) -> list[Tensor]:
-        """Pictures, (H, W, 3) uint8 RGB each, as batches of the network's input, (b, 3, h, w).
-
-        Pictures whose inputs differ in size, as when the network's preprocessing keeps their aspect ratio, come as
-        batches of one.
-        """
-        options: dict[str, Any] = {"input_data_format": "channels_last"}  # not guessed, which fails at height 3
-        if size is not None and self.network.config.model_type == "depth_anything":
-            options |= {"size": {"height": size[0], "width": size[1]}, "keep_aspect_ratio": False}
-            if self.aligned:
-                images = [stretch_image(image, (size[0], size[1]), aligned=True) for image in images]
-                options = {**options, "do_resize": False, "do_pad": False}
-        pixels = [self.processor(images=[i], return_tensors="pt", **options)["pixel_values"] for i in images]
-        if len({p.shape for p in pixels}) == 1:
-            pixels = [torch.cat(pixels)]
-        return [p.to(self.network.device, self.network.dtype) for p in pixels]
-
     @torch.no_grad()
-    def forward(self, images: Sequence[np.ndarray], size: Sequence[int] | None = None) -> Tensor:
-        """The raw, disparity-like output for pictures of any size, (B, 1, h, w) float32.
+    def forward(self, pixels: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """The raw, disparity-like output, (B, 1, h, w) float32.
+
+        Args:
+            pixels: preprocessed pictures, (B, 3, H, W).
+            size: height and width of the output. Default: the input's.
+        """
+        pixels = pixels.to(self.network.device, self.network.dtype)
+        depth = self.network(pixels).predicted_depth[:, None].float()
+        wanted = tuple(size or pixels.shape[-2:])
+        if tuple(depth.shape[-2:]) != wanted:
+            depth = F.interpolate(depth, wanted, mode="bilinear", align_corners=True)
+        return depth
+
+    def predict(self, images: Sequence[np.ndarray], size: Sequence[int] | None = None) -> Tensor:
+        """The same of pictures of any size, (B, 1, h, w) float32.
 
         Args:
             images: (H, W, 3) uint8 RGB each.
@@ -87,13 +83,8 @@ class RelativeDepth(Frozen):
         Raises:
             InputError: without a `size`, the outputs differ in size.
         """
-        size, maps = size or self.size, []
-        for pixels in self.preprocess(images, size):
-            depth = self.network(pixels).predicted_depth[:, None].float()
-            wanted = tuple(size or pixels.shape[-2:])
-            if tuple(depth.shape[-2:]) != wanted:
-                depth = F.interpolate(depth, wanted, mode="bilinear", align_corners=True)
-            maps.append(depth)
+        size = size or self.size
+        maps = [self(pixels, size) for pixels in self.preprocess(images, size)]
         sizes = {tuple(depth.shape[-2:]) for depth in maps}
         if len(sizes) > 1:
             raise InputError(f"relative depth maps of the sizes {sorted(sizes)} make no batch: set `size`")
