@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipelines.evaluate import EXAMPLES
+from pipelines.examples import EXAMPLES
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.benchmark.paper_tables import TABLES, Table, build_table
 from tr2m_plugin.benchmark.results import read_metrics
