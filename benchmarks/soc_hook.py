@@ -105,7 +105,7 @@ def run(name: str, hooked: bool, batch: int, steps: int, device: str) -> dict[st
             log_level="ERROR",
         )
         runner.train()
-    key = [p for hook in runner.hooks if type(hook).__name__ == "SOCHook" for p in hook._key.parameters()]
+    key = [p for hook in runner.hooks if type(hook).__name__ == "SOCHook" for p in hook.contrast.key.parameters()]
     return {
         "seconds": min(clock.steps),
         "memory": peak_memory(device),

@@ -130,12 +130,12 @@ class Stopwatch(Hook):
         original = hook._contrast
 
         def timed(*args: Any) -> torch.Tensor:
-            feature = hook._captured["feature"]
+            feature = hook.contrast.captured["feature"]
             began = self.now()
             loss = original(*args)
             middle = self.now()
             # What its backward pass takes down to the hooked feature; the step's own repeats it, so it is taken out.
-            wanted = [feature, *hook._online["projector"].parameters()]
+            wanted = [feature, *hook.contrast.parameters()]
             torch.autograd.grad(loss, wanted, retain_graph=True)
             ended = self.now()
             self._running["SOC, forward"] += middle - began

@@ -30,6 +30,7 @@ from tr2m_plugin.weights import resolve_pretrained
 UNIMPORTANT = ("log_level", "log_processor", "visualizer", "work_dir")
 CODE = (
     "datasets",
+    "contrast",
     "hooks",
     "losses",
     "models",

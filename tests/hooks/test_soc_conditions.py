@@ -43,7 +43,7 @@ def test_the_key_branch_drops_nothing_and_keeps_its_statistics(tmp_path):
 
     def keep(runner, outputs):
         means.append(runner.model.backbone[1].running_mean.clone())
-        averages.append(soc(runner)._key.module["branch"].backbone[1].running_mean.clone())
+        averages.append(soc(runner).contrast.key.module["branch"].backbone[1].running_mean.clone())
 
     model = SomebodysDepthModel(dropout=0.5)
     runner = run(tmp_path, {**HOOK, "momentum": 0.25}, model=model, extra=[Watch(after_train_iter=keep)])
@@ -51,12 +51,12 @@ def test_the_key_branch_drops_nothing_and_keeps_its_statistics(tmp_path):
     for mean, average in zip(means, averages, strict=True):
         expected = 0.75 * expected + 0.25 * mean
         torch.testing.assert_close(average, expected)
-    assert not any(module.training for module in soc(runner)._key.modules())
+    assert not any(module.training for module in soc(runner).contrast.key.modules())
 
 
 def test_accumulation_moves_the_key_branch_once_per_step(tmp_path):
     runner = run(tmp_path, optim={"accumulative_counts": 2})
-    key = soc(runner)._key
+    key = soc(runner).contrast.key
     assert not any(p.requires_grad for p in key.parameters())
     assert int(key.steps) == 1 + 2  # the copy at the start, then two optimizer steps in four iterations
 
@@ -109,7 +109,7 @@ def test_an_ema_hook_beside_it(tmp_path):
     average = next(hook for hook in runner.hooks if type(hook).__name__ == "EMAHook").ema_model.module
     batch = runner.model.data_preprocessor(pseudo_collate([Pictures()[i] for i in range(4)]), True)
     assert set(average.train()(**batch, mode="loss")) == {"loss_depth"}
-    assert not soc(runner)._captured
+    assert not soc(runner).contrast.captured
     saved = load_safely(tmp_path / "b" / "iter_4.pth")
     assert saved["state_dict"].keys() == SomebodysDepthModel().state_dict().keys()
     torch.testing.assert_close(saved["state_dict"]["head.0.weight"], average.head[0].weight)
@@ -170,7 +170,7 @@ def test_activation_checkpointing(tmp_path):
     runner = run(tmp_path / "b", hook, model=copy.deepcopy(model))
     parameters = dict(runner.model.named_parameters())
     assert_equal(parameters, dict(plain.model.named_parameters()), rtol=1e-4, atol=1e-6)
-    assert not soc(runner)._captured
+    assert not soc(runner).contrast.captured
     model.backbone.reentrant = True
     with pytest.raises(InputError, match="re-entrant"):
         run(tmp_path / "c", hook, model=model)
@@ -269,7 +269,7 @@ def test_evaluation_costs_nothing(tmp_path):
     with torch.no_grad():
         assert flops(runner.model.eval(), "tensor") == flops(SomebodysDepthModel().eval(), "tensor")
         assert flops(runner.model.eval(), "loss") == flops(SomebodysDepthModel().eval(), "loss")
-    assert not soc(runner)._captured
+    assert not soc(runner).contrast.captured
     testing = Runner(
         model=SomebodysDepthModel(),
         work_dir=str(tmp_path),
@@ -327,7 +327,7 @@ def test_a_step_costs_one_more_encoder(tmp_path):
         runner.model.backbone(batch)
     encoder = counter.get_total_flops()
     with FlopCounterMode(display=False) as counter:
-        soc(runner)._online["projector"](runner.model.backbone(batch))
+        soc(runner).contrast.projector(runner.model.backbone(batch))
     projector = counter.get_total_flops() - encoder
     model = runner.model.train()
     soc(runner)._counts = True
@@ -339,7 +339,7 @@ def test_a_step_costs_one_more_encoder(tmp_path):
 
 def test_memory_is_one_more_encoder_and_projector(tmp_path):
     runner = run(tmp_path, iterations=1)
-    count = sum(p.numel() for p in soc(runner)._key.parameters())
+    count = sum(p.numel() for p in soc(runner).contrast.key.parameters())
     encoder = sum(p.numel() for p in runner.model.backbone.parameters())
     projector = sum(p.numel() for p in runner.model.soc_projector.parameters())
     assert count == encoder + projector

@@ -59,7 +59,7 @@ def test_the_key_branch_is_the_moving_average(tmp_path):
     history = []
 
     def keep(runner, outputs):
-        key = soc(runner)._key.module["branch"].backbone[0].weight
+        key = soc(runner).contrast.key.module["branch"].backbone[0].weight
         history.append((runner.model.backbone[0].weight.detach().clone(), key.clone()))
 
     run(tmp_path, {**HOOK, "momentum": 0.25}, extra=[Watch(after_train_iter=keep)])
@@ -84,8 +84,8 @@ def test_it_counts_when_asked(tmp_path, options, on):
     watch = Watch(after_train_iter=lambda runner, outputs: losses.append(outputs["loss_soc"].item()))
     runner = run(tmp_path, {**HOOK, **options}, extra=[watch])
     assert [loss > 0 for loss in losses] == [bool(x) for x in on]
-    assert int(soc(runner)._key.steps) == 1 + 4, "the key branch follows the model throughout"
-    assert not soc(runner)._captured
+    assert int(soc(runner).contrast.key.steps) == 1 + 4, "the key branch follows the model throughout"
+    assert not soc(runner).contrast.captured
 
 
 def test_the_explicit_branch_is_copied_and_fed_what_the_model_feeds_it(tmp_path):
@@ -101,7 +101,7 @@ def test_the_explicit_branch_is_copied_and_fed_what_the_model_feeds_it(tmp_path)
     model.backbone[0] = Stem(3, 6, 3, stride=2, padding=1)
     runner = run(tmp_path, {**HOOK, "branch": "backbone.1", "feature": "backbone.1", "in_channels": 6}, model=model)
     assert calls == [True] * 4
-    assert isinstance(soc(runner)._key.module["branch"], nn.BatchNorm2d)
+    assert isinstance(soc(runner).contrast.key.module["branch"], nn.BatchNorm2d)
 
 
 class Pyramid(SomebodysDepthModel):

@@ -113,7 +113,7 @@ def weights(runner):
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     hooks = [hook for hook in runner.hooks if type(hook).__name__ == "SOCHook"]
     names = {hook: "key" if hook.name == "soc" else f"{hook.name}.key" for hook in hooks}
-    return {**state, **{f"{n}.{k}": v for hook, n in names.items() for k, v in hook._key.state_dict().items()}}
+    return {**state, **{f"{n}.{k}": v for hook, n in names.items() for k, v in hook.contrast.key.state_dict().items()}}
 
 
 def assert_equal(found, expected, **tolerance):

@@ -13,9 +13,10 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner, set_random_seed
 from torch import Tensor, nn
 
+from tr2m_plugin.contrast.feature import Step, as_map, aside, find_submodule, pick, run_to, watch_size
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.class_separation import class_separation
-from tr2m_plugin.hooks.feature import Step, arguments, as_map, aside, find_submodule, pick, run_to, watch_size
+from tr2m_plugin.hooks.dry_run import arguments
 from tr2m_plugin.hooks.true_depth import TrueDepth, forward_inputs
 from tr2m_plugin.state_dicts import fit, read_weights
 

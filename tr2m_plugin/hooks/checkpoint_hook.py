@@ -74,7 +74,7 @@ class SafeCheckpointHook(CheckpointHook):
             return
         self._saved = runner.iter
         self._remove_outdated(runner, runner.epoch if self.by_epoch else runner.iter)
-        if self._missed_validation(runner):
+        if _missed_validation(runner):
             runner.logger.warning(f"the validation after iteration {runner.iter} was cut off: it is made up for")
             runner.val_loop.run()
 
@@ -127,21 +127,6 @@ class SafeCheckpointHook(CheckpointHook):
             return None
         file = self._folder / found[0]
         return file if file.is_file() else None
-
-    @staticmethod
-    def _missed_validation(runner: Runner) -> bool:
-        """Whether the iteration that training resumes at should have ended with a validation and has not."""
-        loop = runner.train_loop
-        if not isinstance(loop, EpochBasedTrainLoop | IterBasedTrainLoop):
-            return False
-        if runner.val_loop is None or runner.message_hub.runtime_info.get(VALIDATED) == runner.iter:
-            return False
-        epochs = isinstance(loop, EpochBasedTrainLoop)
-        if epochs and runner.iter != runner.epoch * len(loop.dataloader):
-            return False
-        done, last = (runner.epoch, loop.max_epochs) if epochs else (runner.iter, loop.max_iters)
-        loop._decide_current_val_interval()
-        return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Saves the best checkpoint, and the regular one of this iteration again, which now knows of the validation."""
@@ -245,6 +230,21 @@ class SafeCheckpointHook(CheckpointHook):
             Path(f"{os.path.splitext(ckpt_path)[0]}-{digest}.pth"), lambda partial: torch.save(content, partial)
         )
         runner.logger.info(f"The checkpoint ({ckpt_path}) is published to {path}.")
+
+
+def _missed_validation(runner: Runner) -> bool:
+    """Whether the iteration that training resumes at should have ended with a validation and has not."""
+    loop = runner.train_loop
+    if not isinstance(loop, EpochBasedTrainLoop | IterBasedTrainLoop):
+        return False
+    if runner.val_loop is None or runner.message_hub.runtime_info.get(VALIDATED) == runner.iter:
+        return False
+    epochs = isinstance(loop, EpochBasedTrainLoop)
+    if epochs and runner.iter != runner.epoch * len(loop.dataloader):
+        return False
+    done, last = (runner.epoch, loop.max_epochs) if epochs else (runner.iter, loop.max_iters)
+    loop._decide_current_val_interval()
+    return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)
 
 
 def _to_disk(path: Path) -> None:

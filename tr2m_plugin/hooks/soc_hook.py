@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
-from mmengine.model import ExponentialMovingAverage, is_model_wrapper
+from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
+from tr2m_plugin.contrast import ScaleOrientedContrast
+from tr2m_plugin.contrast.checks import check_options
+from tr2m_plugin.contrast.feature import DryRun, Step, find_submodule
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.hooks.capture import add_loss, capture, stop_at
-from tr2m_plugin.hooks.feature import DryRun, FeatureReachedError, Step, as_map, find_submodule, pick
+from tr2m_plugin.hooks.added_loss import add_loss
+from tr2m_plugin.hooks.dry_run import dry_run
 from tr2m_plugin.hooks.projector_group import ProjectorGroup
-from tr2m_plugin.hooks.soc_checks import check_feature, check_losses, few_cells, idle, unlike
+from tr2m_plugin.hooks.soc_checks import check_losses, idle
 from tr2m_plugin.hooks.true_depth import TrueDepth, forward_inputs
 from tr2m_plugin.losses.scale_oriented_contrast import Reduction
 from tr2m_plugin.registry import HOOKS, MODELS
-from tr2m_plugin.tensors import valid_depth
 
 PROJECTOR = "soc_projector"
 CHECKPOINT_KEY = "soc_hook"
@@ -101,12 +100,7 @@ class SOCHook(Hook):
         projector_optim: Mapping[str, float] | None = None,
         name: str = "soc",
     ) -> None:
-        if branch and feature != branch and not feature.startswith(f"{branch}."):
-            raise InputError(f"feature {feature!r} is not inside branch {branch!r}")
-        if not keys or set(keys) - {"self", "shuffled"}:
-            raise InputError(f"keys must be some of 'self' and 'shuffled', not {tuple(keys)}")
-        if not 0 < momentum < 1:
-            raise InputError(f"momentum must be between 0 and 1, the share of the new weights, not {momentum}")
+        check_options(feature, branch, momentum, keys)
         if interval < 1:
             raise InputError(f"interval must be 1 or more iterations, not {interval}")
         if set(projector_optim or {}) - {"lr_mult", "decay_mult"}:
@@ -115,9 +109,6 @@ class SOCHook(Hook):
             raise InputError(f"SOCHook's name must be one word of letters, digits and _, not {name!r}")
         self.name, self.loss_name = name, f"loss_{name}"
         self.projector_name, self.checkpoint_key = f"{name}_projector", f"{name}_hook"
-        self.feature, self.in_channels, self.branch = feature, in_channels, branch
-        self.index = (index,) if isinstance(index, (int, str)) else tuple(index)
-        self.projector_cfg = {"type": "tr2m_plugin.SOCProjector", **(projector or {})}
         self.loss = MODELS.build(
             {
                 "type": "tr2m_plugin.ScaleOrientedContrastLoss",
@@ -127,20 +118,22 @@ class SOCHook(Hook):
                 "depth_range": depth_range,
             }
         )
+        self.feature, self.in_channels, self.branch = feature, in_channels, branch
         self.momentum, self.keys = momentum, tuple(keys)
+        self._options: dict[str, Any] = {
+            "index": index,
+            "branch": branch,
+            "projector": projector,
+            "momentum": momentum,
+            "keys": keys,
+        }
         self._true_depth, self.projector_optim = TrueDepth(gt), dict(projector_optim or {})
         self.start, self.by_epoch, self.interval = start, by_epoch, interval
         self._model: nn.Module | None = None
-        self._counts = False
-        self._checked = False
-        self._contrasted = False
-        self._trains = False
-        self._restored = False
-        self._warned: set[str] = set()
-        self._captured: dict[str, Any] = {}
+        self._counts = self._trains = False
 
     def before_run(self, runner: Runner) -> None:
-        """Adds the projector to model and optimizer and makes the key branch."""
+        """Makes the contrast, and adds its projector to model and optimizer and its loss to the model's."""
         wrapped = runner.model
         model = wrapped.module if is_model_wrapper(wrapped) else wrapped
         if not isinstance(runner.optim_wrapper, OptimWrapper) or self._model is model:
@@ -151,26 +144,18 @@ class SOCHook(Hook):
             raise InputError(f"two SOCHooks are named {self.name!r}: give each a name of its own, name='...'")
         self._model = model
         find_submodule(model, self.feature)
-        dry_run = self._dry_run(runner, model)
-        self.in_channels = self.in_channels or self._channels(dry_run)
-        like = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
-        # Without a trace in the random numbers, training sees the same pictures with the hook and without.
-        with torch.random.fork_rng(devices=[]):
-            projector = MODELS.build({**self.projector_cfg, "in_channels": self.in_channels})
-        projector.to(like.device, like.dtype)
-        branch = find_submodule(model, self.branch)
-        self._online = nn.ModuleDict({"branch": branch, "projector": projector})
-        # Copied before any hook is registered: a copy would carry the hooks along.
-        copied = branch if self.branch or dry_run is None else dry_run.pruned_copy(model, self.feature)
-        key = nn.ModuleDict({"branch": copied, "projector": projector})
-        self._key = ExponentialMovingAverage(key, momentum=self.momentum, update_buffers=True)
-        # In evaluation mode it drops nothing and leaves running statistics to the moving average.
-        self._key.requires_grad_(False).eval()
-        self._add_projector(runner, wrapped, model, projector)
-        capture(model, self.feature, self.branch, self._captured)
-        stop_at(self._key.module["branch"], self.feature[len(self.branch) :].lstrip("."), self._captured)
+        self.contrast = ScaleOrientedContrast(
+            model,
+            self.feature,
+            self.in_channels,
+            loss=self.loss,
+            dry_run=self._dry_run(runner, model),
+            **self._options,
+        )
+        self.in_channels = self.contrast.in_channels
+        self._add_projector(runner, wrapped, model, self.contrast.projector)
         hook = weakref.ref(self)
-        add_loss(model, self.loss_name, lambda: getattr(hook(), "_contrast", None), self._captured)
+        add_loss(model, self.loss_name, lambda: getattr(hook(), "_contrast", None), self.contrast.captured)
 
     def _dry_run(self, runner: Runner, model: nn.Module) -> DryRun | None:
         """A dry run where something is to be learned from one."""
@@ -181,14 +166,7 @@ class SOCHook(Hook):
             if self.in_channels:
                 return None
             raise InputError("SOCHook cannot look at a picture of an iterable dataset: give in_channels")
-        return DryRun(model, self.feature, loader.dataset, loader.collate_fn)
-
-    def _channels(self, dry_run: DryRun | None) -> int:
-        assert dry_run is not None
-        feature = pick(dry_run.output, self.index)
-        if dry_run.size is None and isinstance(feature, Tensor) and feature.ndim == 3:
-            return feature.shape[2]
-        return as_map(feature, *(dry_run.size or (1, 1))).shape[1]
+        return dry_run(model, self.feature, loader.dataset, loader.collate_fn)
 
     def _add_projector(self, runner: Runner, wrapped: nn.Module, model: nn.Module, projector: nn.Module) -> None:
         model.add_module(self.projector_name, projector)
@@ -203,97 +181,53 @@ class SOCHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Starts the key branch from the weights that training starts from."""
-        if not self._restored:
-            # The first update of MMEngine's moving average copies.
-            self._key.update_parameters(self._online)
+        self.contrast.begin()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Decides whether the loss counts."""
         started = (runner.epoch if self.by_epoch else runner.iter) >= self.start
         self._counts = started and runner.iter % self.interval == 0
 
-    # Exceptions that end a forward, and shapes of one iteration only, are not for a compiler.
     @torch.compiler.disable
     def _contrast(self, args: tuple, kwargs: dict[str, Any], losses: dict[str, Any]) -> Tensor:
-        loss = self._computed(args, kwargs, losses) if self._counts or not self._checked else self._zero()
+        contrast = self.contrast
+        loss = self._computed(args, kwargs, losses) if self._counts or not contrast.checked else contrast.zero()
         if not self._counts:
-            self._captured.clear()
+            contrast.clear()
         if not self._trains:
             loss.register_hook(self._reached)
         return loss
 
     def _computed(self, args: tuple, kwargs: dict[str, Any], losses: dict[str, Any]) -> Tensor:
-        if "feature" not in self._captured:
+        contrast = self.contrast
+        if "feature" not in contrast.captured:
             raise InputError(f"the model's forward in mode 'loss' never runs {self.feature!r}")
         assert self._model is not None
         depth = self._true_depth(forward_inputs(self._model, args, kwargs))
-        size = self._captured.pop("size", (depth.shape[-2], depth.shape[-1]))
-        feature = self._map(self._captured.pop("feature"), size)
-        if not self._checked:
-            self._check(feature, depth, losses)
-        if not self._counts:
-            return self._zero()
-        query = self._online["projector"](feature)
-        inputs, options = self._captured.pop("inputs")
-        with torch.no_grad():
-            with suppress(FeatureReachedError):
-                self._key.module["branch"](*inputs, **options)
-            if "key" not in self._captured:
-                raise InputError(f"a copy of the model never runs its own {self.feature!r}: does it hold on to itself?")
-            key = self._key.module["projector"](self._map(self._captured.pop("key"), size))
-        depth = depth.to(query.device)
-        self._check_contrast(query, depth)
-        # The batch is in random order already, so its neighbour is a random other image.
-        maps = {"self": (key, depth), "shuffled": (key.roll(1, 0), depth.roll(1, 0))}
-        chosen = [maps[name] for name in self.keys]
-        return self.loss(query, [k for k, _ in chosen], depth, [d for _, d in chosen])
+        if not contrast.checked:
+            for message in check_losses(self.loss_name, losses):
+                contrast.warn(message)
+        if self._counts:
+            return contrast(depth)
+        contrast.check(depth)
+        return contrast.zero()
 
     def _reached(self, gradient: Tensor) -> None:
         self._trains = True
 
-    def _zero(self) -> Tensor:
-        # DistributedDataParallel wants a gradient, if only zero, for every parameter.
-        return torch.stack([0 * parameter.sum() for parameter in self._online["projector"].parameters()]).sum()
-
-    def _map(self, output: Any, size: tuple[int, int]) -> Tensor:
-        return as_map(pick(output, self.index), *size)
-
-    def _check(self, feature: Tensor, depth: Tensor, losses: Mapping[str, Any]) -> None:
-        check_feature(self.feature, self.in_channels, feature, depth)
-        for message in check_losses(self.loss_name, losses):
-            self._warn(message)
-        if not valid_depth(depth).flatten(1).any(1).all():
-            self._warn("some pictures of the first batch hold no depth at all")
-        self._checked = True
-
-    def _check_contrast(self, query: Tensor, depth: Tensor) -> None:
-        if "shuffled" in self.keys and len(query) == 1:
-            self._warn("in a batch of one picture, the shuffled key map is the picture's own")
-        if not self._contrasted and (message := few_cells(self.loss, query, depth)):
-            self._warn(message)
-        self._contrasted = True
-
-    def _warn(self, message: str) -> None:
-        if message not in self._warned:
-            print_log(f"SOCHook: {message}", "current", logging.WARNING)
-            self._warned.add(message)
-
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Moves the key branch once per optimizer step."""
         if not self._trains:
-            raise InputError(idle(self._model, self.loss_name, self._checked, self._captured.get("returned")))
+            returned = self.contrast.captured.get("returned")
+            raise InputError(idle(self._model, self.loss_name, self.contrast.checked, returned))
         # Activation checkpointing repeats forwards during backward.
-        self._captured.clear()
+        self.contrast.clear()
         if runner.optim_wrapper.should_update():
-            self._key.update_parameters(self._online)
+            self.contrast.update()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Puts projector, key branch and the projector's optimizer state under a key of their own."""
-        own: dict[str, Any] = {
-            "projector": self._online["projector"].state_dict(),
-            "key": self._key.state_dict(),
-            "contrasts": self._contrasts(),
-        }
+        own = self.contrast.state_dict()
         if "optimizer" in checkpoint:
             own["optimizer"] = self._group.take_off(checkpoint)
         checkpoint[self.checkpoint_key] = own
@@ -310,24 +244,9 @@ class SOCHook(Hook):
             return
         own = checkpoint.get(self.checkpoint_key, {})
         if own:
-            self._restore(own)
+            self.contrast.load_state_dict(own)
         if "optimizer" in checkpoint:
             self._group.put_on(checkpoint, own.get("optimizer"))
-
-    def _contrasts(self) -> dict[str, Any]:
-        return {"feature": self.feature, "index": list(self.index), "branch": self.branch}
-
-    def _restore(self, own: Mapping[str, Any]) -> None:
-        now = self._contrasts()
-        before = own.get("contrasts", now)
-        if before != now:
-            raise InputError(unlike(before, now))
-        try:
-            self._online["projector"].load_state_dict(own["projector"])
-            self._key.load_state_dict(own["key"])
-        except RuntimeError as error:
-            raise InputError(unlike({}, {"feature": self.feature, "in_channels": self.in_channels})) from error
-        self._restored = True
 
 
 def _leave_out(projector: str, model: nn.Module, state: dict, prefix: str, metadata: dict) -> None:

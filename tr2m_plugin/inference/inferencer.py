@@ -258,12 +258,19 @@ class TR2MInferencer:
         found = Prediction(
             name, image, depth, own, sample.text, **maps, unit_reason=why, model=self.name, weights=self.weights
         )
-        if unit in (None, own):
-            return found
-        # 1 / (A · D_r + B) stays the depth.
-        scale, shift = (convert(maps[one], unit, own) for one in ("scale", "shift"))
-        reason = f"asked for; the model's own is {own}: {why}"
-        return replace(found, depth=convert(depth, own, unit), unit=unit, scale=scale, shift=shift, unit_reason=reason)
+        return found if unit is None else _in_unit(found, unit)
+
+
+def _in_unit(found: Prediction, unit: str) -> Prediction:
+    """The prediction with depth in a unit that was asked for."""
+    own = found.unit
+    if unit == own:
+        return found
+    # 1 / (A · D_r + B) stays the depth.
+    scale, shift = (convert(array, unit, own) for array in (found.scale, found.shift))
+    reason = f"asked for; the model's own is {own}: {found.unit_reason}"
+    depth = convert(found.depth, own, unit)
+    return replace(found, depth=depth, unit=unit, scale=scale, shift=shift, unit_reason=reason)
 
 
 def _network_size(size: Sequence[int] | None, patch: int) -> Sequence[int] | None:

@@ -125,7 +125,7 @@ def test_soc_on_a_fine_tuned_network(depth_anything, tmp_path):
     hook = {**HOOK, "feature": layer}
     runner = run(tmp_path, hook, model=copy.deepcopy(model), dataset=Larger(), iterations=2)
     assert runner.message_hub.get_scalar("train/loss_soc").current() > 0
-    key = next(h for h in runner.hooks if type(h).__name__ == "SOCHook")._key
+    key = next(h for h in runner.hooks if type(h).__name__ == "SOCHook").contrast.key
     copied = sum(p.numel() for name, p in key.named_parameters() if ".projector." not in name)
     encoder = model.network.backbone
     assert copied == sum(p.numel() for p in encoder.parameters()) - sum(

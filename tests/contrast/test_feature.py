@@ -10,8 +10,9 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from tests.support.somebodys_model import Pictures, SomebodysDepthModel
+from tr2m_plugin.contrast.feature import as_map, find_submodule, pick
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.hooks.feature import DryRun, as_map, find_submodule, pick
+from tr2m_plugin.hooks.dry_run import dry_run as first_of
 
 
 def test_names_of_submodules():
@@ -54,7 +55,7 @@ def test_what_is_no_map_is_named(feature):
 
 
 def dry_run(model, feature, dataset=None):
-    return DryRun(model, feature, dataset or Pictures(), pseudo_collate)
+    return first_of(model, feature, dataset or Pictures(), pseudo_collate)
 
 
 def test_a_dry_run_leaves_no_trace():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,18 +151,6 @@ def aside(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def arguments(model: nn.Module, data: Any) -> tuple[tuple, dict[str, Any]]:
-    """What MMEngine's models are called with for a batch of a loader, positional and by name."""
-    preprocess: Any = getattr(model, "data_preprocessor", None)
-    batch = data if preprocess is None else preprocess(data, False)
-    parameters = inspect.signature(model.forward).parameters
-    takes_mode = "mode" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    mode = {"mode": "loss"} if takes_mode else {}
-    if isinstance(batch, Mapping):
-        return (), {**batch, **mode}
-    return tuple(batch) if isinstance(batch, (list, tuple)) else (batch,), mode
-
-
 def run_to(model: nn.Module, feature: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A submodule's output, without what comes after it.
 
@@ -183,23 +170,23 @@ def run_to(model: nn.Module, feature: nn.Module, args: Sequence[Any], kwargs: Ma
     finally:
         handle.remove()
     if not reached:
-        raise InputError(f"{type(model).__name__}'s forward in mode 'loss' never runs the hooked submodule")
+        raise InputError(f"{type(model).__name__}'s forward never runs the hooked submodule")
     return reached[0]
 
 
 class DryRun:
-    """What one picture of the training data tells about a feature, before training starts.
+    """What one call of a model tells about a feature, before training starts.
 
     The model runs in evaluation mode, up to the feature, and neither its state nor a random number changes.
 
     Args:
-        model: called as `model(**batch, mode="loss")`, after its `data_preprocessor` where it has one.
+        model: that holds the feature.
         feature: name of the submodule whose output is wanted.
-        dataset: of the training data.
-        collate: makes a batch of a list of its items.
+        args: the model is called with, a picture among them.
+        kwargs: it is called with. Default: none.
 
     Raises:
-        InputError: the model cannot be called so, or never runs the submodule.
+        InputError: the model never runs the submodule.
 
     Attributes:
         output: of the submodule.
@@ -207,33 +194,32 @@ class DryRun:
         called: the submodules that ran up to the feature.
     """
 
-    def __init__(self, model: nn.Module, feature: str, dataset: Any, collate: Any) -> None:
+    def __init__(self, model: nn.Module, feature: str, args: Sequence[Any], kwargs: Mapping[str, Any] = {}) -> None:
         self.called: set[nn.Module] = set()
         self.size: tuple[int, int] | None = None
+        self.args, self.kwargs = args, kwargs
         handles = [
             module.register_forward_pre_hook(lambda module, _: self.called.add(module)) for module in model.modules()
         ]
         handles += watch_size(model, feature, lambda size: setattr(self, "size", size))
         try:
             with aside(model):
-                self.args, self.kwargs = arguments(model, collate([dataset[0]]))
-                self.output = run_to(model, find_submodule(model, feature), self.args, self.kwargs)
-        except InputError:
-            raise
-        except Exception as error:  # somebody's own code
-            raise InputError(
-                f"{type(model).__name__} cannot be called with one picture of the training data as MMEngine's models "
-                f"are, model(**batch, mode='loss') ({type(error).__name__}: {error}): give SOCHook in_channels and "
-                "branch, which it then need not find out"
-            ) from error
+                self.output = run_to(model, find_submodule(model, feature), args, kwargs)
         finally:
             for handle in handles:
                 handle.remove()
 
+    def channels(self, index: Sequence[Step] = ()) -> int:
+        """How many channels the part of the output has that a path of indices and keys leads to."""
+        feature = pick(self.output, index)
+        if self.size is None and isinstance(feature, Tensor) and feature.ndim == 3:
+            return feature.shape[2]
+        return as_map(feature, *(self.size or (1, 1))).shape[1]
+
     def pruned_copy(self, model: nn.Module, feature: str) -> nn.Module:
         """A copy of the model without the submodules that the feature does not need.
 
-        It is tried on the same picture; a model whose feature depends on submodules that are used without being called
+        It is tried with the same call; a model whose feature depends on submodules that are used without being called
         is copied whole.
         """
         unused = [module for child in model.children() for module in self._unused(child)]
@@ -257,7 +243,7 @@ class _LeftOut(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise InputError(
-            "the momentum branch needs a submodule that a dry run on one picture did not use: name the part of the "
+            "the momentum branch needs a submodule that a dry run did not use: name the part of the "
             "model that it is to copy whole, branch='...'"
         )
 

@@ -1,4 +1,4 @@
-"""What a training leaves behind of a feature, and where a loss of it is added."""
+"""What a training leaves behind of a feature."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from tr2m_plugin.hooks.feature import FeatureReachedError, find_submodule, watch_size
-
-Contrast = Callable[[tuple, dict[str, Any], dict[str, Any]], Tensor]
-"""Makes a loss of a forward's arguments and of the losses that it returned."""
+from tr2m_plugin.contrast.feature import FeatureReachedError, find_submodule, watch_size
 
 
-def capture(model: nn.Module, feature: str, branch: str, held: dict[str, Any]) -> None:
+def capture(
+    model: nn.Module, feature: str, branch: str, held: dict[str, Any], begin: Callable[[], None] = lambda: None
+) -> None:
     """Keeps the feature, the branch's inputs and the pictures' size whenever the model runs in training.
 
     Copies of the model share what is registered here; weak references keep the copies out.
@@ -24,6 +23,7 @@ def capture(model: nn.Module, feature: str, branch: str, held: dict[str, Any]) -
         feature: name of the submodule whose output is kept, as `feature`.
         branch: name of the submodule whose arguments are kept, as `inputs`.
         held: where it is kept.
+        begin: is called before the branch runs. Default: nothing is.
     """
     outer, inner = find_submodule(model, branch), find_submodule(model, feature)
     whole = weakref.ref(model)
@@ -42,6 +42,7 @@ def capture(model: nn.Module, feature: str, branch: str, held: dict[str, Any]) -
 
     def keep_inputs(module: nn.Module, args: tuple, kwargs: dict) -> None:
         if ours(module):
+            begin()
             held["inputs"] = (args, kwargs)
 
     def keep_feature(module: nn.Module, args: tuple, output: Any) -> None:
@@ -61,26 +62,3 @@ def stop_at(branch: nn.Module, feature: str, held: dict[str, Any]) -> None:
         raise FeatureReachedError
 
     find_submodule(branch, feature).register_forward_hook(stop)
-
-
-def add_loss(model: nn.Module, name: str, make: Callable[[], Contrast | None], held: dict[str, Any]) -> None:
-    """Adds a loss to those that a model returns in training.
-
-    Args:
-        model: whose forward in mode `loss` returns a dict.
-        name: of the loss.
-        make: gives what makes the loss, None once it is no more.
-        held: keeps as `returned` what a forward returned that is no dict.
-    """
-    whole = weakref.ref(model)
-
-    def add(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> Any:
-        contrast = make()
-        if contrast is None or module is not whole() or not module.training or kwargs.get("mode", "loss") != "loss":
-            return None
-        if not isinstance(output, dict):
-            held["returned"] = type(output).__name__
-            return None
-        return {**output, name: contrast(args, kwargs, output)}
-
-    model.register_forward_hook(add, with_kwargs=True)
