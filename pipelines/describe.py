@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,10 @@ from pipelines.params import Stage, run_stage
 from pipelines.relative_depth import picture_stamp, stamped_row
 from pipelines.sharded import remove_others, run_sharded
 from pipelines.shards import Processor, settings_of
-from tr2m_plugin.datasets.parquet import (
-    DESCRIPTIONS,
-    dataset_names,
-    read_rows,
-    sample_key,
-    write_table,
-)
+from tr2m_plugin.datasets.parquet import dataset_names, read_rows, write_rows
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.description.describers import DESCRIBERS, Registered, check_role, make_describer
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow, PictureRow
 
 DESCRIBERS["SceneGraph"] = Registered("pipelines.mini_world.scene_graph.SceneGraph", "text")
 
@@ -50,20 +45,20 @@ class PictureProcessor:
 class DescribeProcessor(PictureProcessor):
     """Pictures in, rows of the table of descriptions out."""
 
-    def compute(self, items: list[tuple[IndexRow, np.ndarray]]) -> list[list[dict[str, Any]]]:
+    def compute(self, items: list[tuple[IndexRow, np.ndarray]]) -> list[list[DescriptionRow]]:
         """The rows of each picture."""
-        made: dict[str, list[dict[str, Any]]] = {row.key: [] for row, _ in items}
+        made: dict[str, list[DescriptionRow]] = {row.key: [] for row, _ in items}
         for line in self.network.describe([row for row, _ in items], [image for _, image in items]):
-            made[sample_key(line)].append(line)
+            made[line.key].append(line)
         return list(made.values())
 
 
-def run_network(make_processor: Callable[..., Processor], columns: Mapping[str, str], run: Stage, folder: Path) -> None:
+def run_network(make_processor: Callable[..., Processor], kind: type[PictureRow], run: Stage, folder: Path) -> None:
     """Runs a section's network on every picture of its datasets, as a resumable Ray job.
 
     Args:
         make_processor: `DescribeProcessor` or one like it.
-        columns: names and types of the columns of the rows that it makes.
+        kind: of the rows that it makes.
         run: the stage's; its params are the network's type and options, `datasets`, and the engine's settings under
             `engine`.
         folder: where the shards go.
@@ -73,16 +68,16 @@ def run_network(make_processor: Callable[..., Processor], columns: Mapping[str, 
     """
     options = {name: value for name, value in run.params.items() if name not in ("type", "engine", "datasets")}
     settings = settings_of(run.params.get("engine") or {}, f"{folder.name}.engine")
-    kind, weights = run.params["type"], options.get("model") or options.get("weights") or ""
+    network, weights = run.params["type"], options.get("model") or options.get("weights") or ""
     run_sharded(
         f"{folder.parent.name} {folder.name}",
         [picture_stamp(row, run.root) for row in _indexed(run, run.params)],
         make_processor,
-        {"kind": kind, "options": options, "root": str(run.root.resolve())},
-        [kind, options, weights_digest(weights) if weights else ""],
+        {"kind": network, "options": options, "root": str(run.root.resolve())},
+        [network, options, weights_digest(weights) if weights else ""],
         folder,
         settings,
-        columns,
+        kind,
     )
 
 
@@ -103,23 +98,23 @@ def stage(run: Stage) -> None:
     kind = run.params.get("type")
     if kind is not None:
         check_role(kind, "captioner", f"describe.{folder.name}")
-        run_network(DescribeProcessor, DESCRIPTIONS, run, folder)
+        run_network(DescribeProcessor, DescriptionRow, run, folder)
         return
     remove_others(folder, {"texts.parquet"})  # a captioner's that the section no longer names
     count = 0
 
-    def texts() -> Iterator[dict[str, Any]]:
+    def texts() -> Iterator[DescriptionRow]:
         nonlocal count
         for entry in run.params.get("describers") or []:
             for row in _texts(entry, run, folder.name):
                 count += 1
                 yield row
 
-    write_table(folder / "texts.parquet", DESCRIPTIONS, texts())
+    write_rows(folder / "texts.parquet", DescriptionRow, texts())
     print(f"describe {folder.name}: {count} sentences")
 
 
-def _texts(entry: Mapping[str, Any], run: Stage, item: str) -> Iterator[dict[str, Any]]:
+def _texts(entry: Mapping[str, Any], run: Stage, item: str) -> Iterator[DescriptionRow]:
     kind = entry.get("type")
     check_role(kind, "text", f"describe.{item}")
     rows = _indexed(run, entry)
@@ -127,9 +122,10 @@ def _texts(entry: Mapping[str, Any], run: Stage, item: str) -> Iterator[dict[str
         return
     options = {name: value for name, value in entry.items() if name not in ("type", "datasets")}
     describer = make_describer(str(kind), options, root=str(run.root))
-    known = {"model": kind, "seed": options.get("seed", 0)}
+    seed = options.get("seed", 0)
     for row in rows:
-        yield from ({**known, **line} for line in describer.describe([row]))
+        for line in describer.describe([row]):
+            yield replace(line, model=line.model or kind, seed=seed if line.seed is None else line.seed)
 
 
 if __name__ == "__main__":

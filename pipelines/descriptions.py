@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, ERRORS, LISTED, read_rows, read_table, sample_key, write_table
+from tr2m_plugin.datasets.parquet import read_rows, write_rows
+from tr2m_plugin.description.describers import numbered
 from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, ErrorRow, IndexRow, ListedRow
 
 ORDER = ("texts", "llava_mistral", "llava_vicuna", "maskdino", "transformers")
 """Whose sentences come first, and so which one evaluation takes: as in RSA's files, Mistral before Vicuna."""
@@ -23,9 +25,9 @@ def stage(run: Stage) -> None:
     known = {row.key for row in rows}
     folders = [folder for kind in ("described", "objects") for folder in _folders(run.root / kind)]
     folders.sort(key=lambda folder: ORDER.index(folder.name) if folder.name in ORDER else len(ORDER))
-    lines = [line for folder in folders for line in _lines(folder, run.params) if sample_key(line) in known]
+    lines = [line for folder in folders for line in _lines(folder, run.params) if line.key in known]
     lines += _default(rows, lines, _failed(folders), run.params.get("default"))
-    write_table(run.root / "descriptions.parquet", DESCRIPTIONS, lines)
+    write_rows(run.root / "descriptions.parquet", DescriptionRow, lines)
     print(f"descriptions: {len(lines)} sentences for {len(rows)} pictures")
 
 
@@ -37,39 +39,37 @@ def _tables(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.parquet") if path.name != "errors.parquet")
 
 
-def _lines(folder: Path, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _lines(folder: Path, params: dict[str, Any]) -> Iterator[DescriptionRow]:
     if folder.parent.name == "described":
         for table in _tables(folder):
-            yield from read_table(table, DESCRIPTIONS)
+            yield from read_rows(table, DescriptionRow)
         return
-    listed: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    listed: dict[str, list[ListedRow]] = defaultdict(list)
     for table in _tables(folder):
-        for row in read_table(table, LISTED):
-            listed[row["dataset"], row["sample_id"]].append(row)
+        for row in read_rows(table, ListedRow):
+            listed[row.key].append(row)
     seed = params.get("seed", 0)
-    for (dataset, sample), found in listed.items():
-        labels = [row["label"] for row in found if row["label"]]
-        own = sample_seed(seed, f"{dataset}/{sample}")
+    for key, found in listed.items():
+        labels = [row.label for row in found if row.label]
+        own = sample_seed(seed, key)
         texts = object_sentences(labels, params.get("sentences", 5), own, params.get("style", "plain"))
-        known = {name: found[0][name] for name in ("dataset", "sample_id", "source", "model", "revision")}
-        for variant, text in enumerate(texts):
-            yield {**known, "variant": variant, "text": text, "seed": seed}
+        for line in numbered(found[0], found[0].source, texts):
+            yield replace(line, model=found[0].model, revision=found[0].revision, seed=seed)
 
 
 def _failed(folders: list[Path]) -> set[str]:
     tables = [folder / "errors.parquet" for folder in folders]
-    return {sample_key(line) for table in tables if table.is_file() for line in read_table(table, ERRORS)}
+    return {line.key for table in tables if table.is_file() for line in read_rows(table, ErrorRow)}
 
 
 def _default(
-    rows: list[IndexRow], lines: list[dict[str, Any]], unreadable: set[str], default: str | None
-) -> list[dict[str, Any]]:
+    rows: list[IndexRow], lines: list[DescriptionRow], unreadable: set[str], default: str | None
+) -> list[DescriptionRow]:
     """The default sentence for pictures without one; without a default they are an error if readable."""
-    described = {sample_key(line) for line in lines}
+    described = {line.key for line in lines}
     missing = [row for row in rows if row.key not in described]
     if default:
-        keys = [{"dataset": row.dataset, "sample_id": row.sample_id} for row in missing]
-        return [{**key, "source": "default", "variant": 0, "text": default} for key in keys]
+        return [line for row in missing for line in numbered(row, "default", [default])]
     names = [row.key for row in missing if row.key not in unreadable]
     if names:
         raise InputError(

@@ -7,8 +7,9 @@ from tqdm import tqdm
 
 from pipelines.networks import made_by
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_table, write_text_features
+from tr2m_plugin.datasets.parquet import read_rows, write_text_features
 from tr2m_plugin.device import pick_device
+from tr2m_plugin.rows import DescriptionRow
 
 
 def stage(run: Stage) -> None:
@@ -17,7 +18,7 @@ def stage(run: Stage) -> None:
     from tr2m_plugin.trusted import check_config
 
     check_config(run.params.get("model"), "text_encoder", "embed_text.model")
-    texts = {row["text"] for row in read_table(run.root / "descriptions.parquet", DESCRIPTIONS)}
+    texts = {row.text for row in read_rows(run.root / "descriptions.parquet", DescriptionRow)}
     ordered = sorted(texts, key=lambda text: (len(text), text))
     encoder = MODELS.build(scoped(run.params["model"])).to(pick_device(run.params.get("device", "auto")))
     size = run.count("batch_size", 256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,26 @@ from pipelines.estimators import TableTR2M
 from tr2m_plugin.benchmark.evaluation import Evaluation
 from tr2m_plugin.benchmark.results import pick_examples
 from tr2m_plugin.datasets.arrays import write_shard
-from tr2m_plugin.datasets.parquet import sample_key, write_table
+from tr2m_plugin.datasets.parquet import sample_key, write_rows
 from tr2m_plugin.datasets.readers import load_depth
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import IndexRow, PictureRow
 
-EXAMPLES = {
-    "dataset": "string",
-    "sample_id": "string",
-    "rank": "string",  # best, median or worst by AbsRel of TR2M, or only
-    "text": "string",
-    "unit": "string",
-    "abs_rel": "double",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleRow(PictureRow):
+    """A picture that the report shows.
+
+    Attributes:
+        rank: best, median or worst by AbsRel of TR2M, or only.
+        text: the sentence that it was predicted with.
+        unit: of its depth.
+        abs_rel: of TR2M.
+    """
+
+    rank: str
+    text: str
+    unit: str
+    abs_rel: float
 
 
 def example_arrays(row: IndexRow, tr2m: TableTR2M, text: str) -> dict[str, np.ndarray]:
@@ -46,8 +55,16 @@ def write_examples(folder: Path, evaluation: Evaluation, tr2m: TableTR2M) -> Non
     for ranks in pick_examples(evaluation.found.rows, tr2m.facts.label).values():
         for rank, found in ranks.items():
             row, text = by_key[sample_key(found)], texts[sample_key(found)] or ""
-            table.append({**found, "rank": rank, "text": text, "unit": row.unit})
+            example = ExampleRow(
+                dataset=row.dataset,
+                sample_id=row.sample_id,
+                rank=rank,
+                text=text,
+                unit=row.unit,
+                abs_rel=found["abs_rel"],
+            )
+            table.append(example)
             for name, array in example_arrays(row, tr2m, text).items():
                 arrays[f"{found['dataset']}/{rank}/{name}"] = array
-    write_table(folder / "examples.parquet", EXAMPLES, table)
+    write_rows(folder / "examples.parquet", ExampleRow, table)
     write_shard(folder / "examples.safetensors", arrays)

@@ -12,11 +12,11 @@ from typing import Any
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.benchmark.datasets import index_dataset
 from tr2m_plugin.benchmark.pairs import look, refuse_empty
-from tr2m_plugin.datasets.parquet import ERRORS, check_unique, read_rows, sample_key, write_rows, write_table
+from tr2m_plugin.datasets.parquet import check_unique, read_rows, write_rows
 from tr2m_plugin.datasets.readers import READERS
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import protocol_of
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import ErrorRow, IndexRow
 
 SHOWN = 5
 """The most pictures left out that are named."""
@@ -43,8 +43,8 @@ def index_entry(entry: dict[str, Any], profile: Path, protocol: str) -> list[Ind
         raise InputError(f"index.datasets: {error}") from error
 
 
-def look_at(rows: Sequence[IndexRow], root: Path) -> list[dict[str, Any]]:
-    """The pairs of a dataset that cannot be used, with the reason, as `ERRORS`; says what its depth is like.
+def look_at(rows: Sequence[IndexRow], root: Path) -> list[ErrorRow]:
+    """The pairs of a dataset that cannot be used, with the reason; says what its depth is like.
 
     Raises:
         InputError: no pixel of its depth counts.
@@ -54,9 +54,9 @@ def look_at(rows: Sequence[IndexRow], root: Path) -> list[dict[str, Any]]:
         return []
     protocol = protocol_of(rows[0])
     found = look([row.resolved(root) for row in rows], protocol, name)
-    errors = [{"dataset": name, "sample_id": sample, "reason": reason} for sample, reason in found.failed.items()]
+    errors = [ErrorRow(dataset=name, sample_id=sample, reason=reason) for sample, reason in found.failed.items()]
     for error in errors[:SHOWN]:
-        print(f"index: {name}/{error['sample_id']} is left out: {error['reason']}", file=sys.stderr)
+        print(f"index: {error.key} is left out: {error.reason}", file=sys.stderr)
     refuse_empty(found, rows[0], protocol, name)
     print(f"index: {name}: {found.summary}")
     return errors
@@ -72,14 +72,14 @@ def stage(run: Stage) -> None:
     check_unique(rows, "the index")
     names = dict.fromkeys(row.dataset for row in rows)
     errors = {name: look_at([row for row in rows if row.dataset == name], run.root) for name in names}
-    write_table(run.root / "index_errors.parquet", ERRORS, (error for found in errors.values() for error in found))
-    bad = {sample_key(error) for found in errors.values() for error in found}
+    write_rows(run.root / "index_errors.parquet", ErrorRow, (error for found in errors.values() for error in found))
+    bad = {error.key for found in errors.values() for error in found}
     all_of, most = Counter(row.dataset for row in rows), run.share("max_error_share", 0.2)
     for name, found in errors.items():
         if len(found) > most * all_of[name]:
             raise InputError(
                 f"{len(found)} of {all_of[name]} pairs of {name} cannot be used, more than max_error_share {most:g}; "
-                f"{run.root / 'index_errors.parquet'} says why, such as {found[0]['reason']}"
+                f"{run.root / 'index_errors.parquet'} says why, such as {found[0].reason}"
             )
     rows = [row for row in rows if row.key not in bad]
     write_rows(run.root / "index.parquet", IndexRow, rows)

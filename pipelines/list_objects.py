@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pipelines.describe import PictureProcessor, run_network
 from pipelines.params import Stage, run_stage
 from pipelines.sharded import remove_others
-from tr2m_plugin.datasets.parquet import LISTED
 from tr2m_plugin.description.describers import check_role
 from tr2m_plugin.description.listers import ObjectLister
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import IndexRow, ListedRow
 
 
 class ListProcessor(PictureProcessor):
-    """Pictures in, rows of `LISTED` out."""
+    """Pictures in, `ListedRow`s out."""
 
-    def compute(self, items: list[tuple[IndexRow, np.ndarray]]) -> list[list[dict[str, Any]]]:
+    def compute(self, items: list[tuple[IndexRow, np.ndarray]]) -> list[list[ListedRow]]:
         """The objects of each picture, in the order the network gives them."""
         return [self._rows(row, image) for row, image in items]
 
-    def _rows(self, row: IndexRow, image: np.ndarray) -> list[dict[str, Any]]:
+    def _rows(self, row: IndexRow, image: np.ndarray) -> list[ListedRow]:
         lister = self.network
         assert isinstance(lister, ObjectLister)  # `check_role` saw to it
-        key: dict[str, Any] = {"dataset": row.dataset, "sample_id": row.sample_id}
-        key |= {"source": lister.source, "model": lister.model, "revision": lister.revision}
         found = lister.objects(image)
-        listed = [{**key, "label": a, "area": b} for a, b in zip(found.labels, found.areas, strict=True)]
-        return listed or [{**key, "label": None, "area": None}]
+        labels: list[tuple[str | None, float | None]] = [*zip(found.labels, found.areas, strict=True)]
+        return [
+            ListedRow(
+                dataset=row.dataset,
+                sample_id=row.sample_id,
+                label=label,
+                area=area,
+                source=lister.source,
+                model=lister.model,
+                revision=lister.revision,
+            )
+            for label, area in labels or [(None, None)]
+        ]
 
 
 def stage(run: Stage) -> None:
@@ -40,7 +46,7 @@ def stage(run: Stage) -> None:
         remove_others(folder)
         return
     check_role(run.params.get("type"), "lister", f"list_objects.{run.item}")
-    run_network(ListProcessor, LISTED, run, folder)
+    run_network(ListProcessor, ListedRow, run, folder)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 from tqdm import tqdm
 
 from pipelines.ray_session import one_line
-from pipelines.shards import Failure, Outcome, Processor, Settings, Shard, process_rows, process_shard, save_shard
-from tr2m_plugin.datasets.parquet import Row
+from pipelines.shards import Failure, Outcome, Processor, Row, Settings, Shard, process_rows, process_shard, save_shard
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 

@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import active_children, forkserver, get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -19,13 +18,16 @@ from pipelines.mini_world.domains import DOMAINS, Domain, Sample, render
 from pipelines.mini_world.rooms import HALLWAYS, ROOMS, WAREHOUSES
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.datasets.arrays import open_shard, write_shard
-from tr2m_plugin.datasets.parquet import OBJECTS, SCENES, write_rows, write_table
+from tr2m_plugin.datasets.parquet import write_rows
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import IndexRow, ObjectRow, PictureRow, SceneRow
 from tr2m_plugin.workers import end_with_parent
 
 SMALLEST_OBJECT = 25
 """Pixels an object must show to be listed."""
+
+TABLES: dict[str, type[PictureRow]] = {"index": IndexRow, "scenes": SceneRow, "objects": ObjectRow}
+"""What is said of every picture."""
 
 _INDOOR = {*ROOMS, *HALLWAYS, *WAREHOUSES}
 
@@ -92,12 +94,31 @@ def index_row(chunk: Chunk, number: int, domain: Domain, sample: Sample) -> Inde
     )
 
 
-def object_rows(key: dict[str, str], sample: Sample) -> Iterator[dict[str, Any]]:
+def object_rows(chunk: Chunk, number: int, sample: Sample) -> Iterator[ObjectRow]:
     """The visible objects, largest first."""
     labels, pixels = np.unique(sample.instance[sample.instance >= 0], return_counts=True)
     for i in np.argsort(-pixels, kind="stable"):
         if pixels[i] >= SMALLEST_OBJECT:
-            yield {**key, "label": sample.names[labels[i]], "area": pixels[i] / sample.instance.size}
+            yield ObjectRow(
+                dataset=chunk.dataset,
+                sample_id=chunk.sample_id(number),
+                label=sample.names[labels[i]],
+                area=pixels[i] / sample.instance.size,
+            )
+
+
+def scene_row(chunk: Chunk, number: int, sample: Sample) -> SceneRow:
+    """What the picture's scene graph knows."""
+    setting = sample.setting
+    return SceneRow(
+        dataset=chunk.dataset,
+        sample_id=chunk.sample_id(number),
+        place=setting.place,
+        extent=setting.extent,
+        detail=setting.detail,
+        scale=setting.scale,
+        indoor=setting.place in _INDOOR,
+    )
 
 
 def render_chunk(chunk: Chunk, folder: Path) -> None:
@@ -108,35 +129,22 @@ def render_chunk(chunk: Chunk, folder: Path) -> None:
     """
     domain = DOMAINS[chunk.dataset]
     arrays: dict[str, np.ndarray] = {}
-    index: list[dict[str, Any]] = []
-    scenes: list[dict[str, Any]] = []
-    objects: list[dict[str, Any]] = []
+    rows: dict[str, list[PictureRow]] = {name: [] for name in TABLES}
     for number in chunk.numbers:
         sample = render(chunk.dataset, chunk.split, number)
         name = chunk.sample_id(number)
-        key = {"dataset": chunk.dataset, "sample_id": name}
         arrays[f"{name}/image"] = sample.image
         arrays[f"{name}/depth"] = sample.depth.astype(np.float16)
-        index.append(asdict(index_row(chunk, number, domain, sample)))
-        objects.extend(object_rows(key, sample))
-        setting = sample.setting
-        scenes.append(
-            {
-                **key,
-                "place": setting.place,
-                "extent": setting.extent,
-                "detail": setting.detail,
-                "scale": setting.scale,
-                "indoor": setting.place in _INDOOR,
-            }
-        )
-    rows = {"index": index, "scenes": scenes, "objects": objects}
-    write_shard(folder / chunk.file, arrays, {name: json.dumps(found) for name, found in rows.items()})
+        rows["index"].append(index_row(chunk, number, domain, sample))
+        rows["scenes"].append(scene_row(chunk, number, sample))
+        rows["objects"].extend(object_rows(chunk, number, sample))
+    metadata = {name: json.dumps([asdict(row) for row in found]) for name, found in rows.items()}
+    write_shard(folder / chunk.file, arrays, metadata)
 
 
-def read_chunk(chunk: Chunk, folder: Path, name: str) -> list[dict[str, Any]]:
-    """A rendered chunk's rows of a table: index, scenes or objects."""
-    return json.loads(open_shard(folder / chunk.file).metadata()[name])
+def read_chunk(chunk: Chunk, folder: Path, name: str) -> list[PictureRow]:
+    """A rendered chunk's rows of one of `TABLES`."""
+    return [TABLES[name](**row) for row in json.loads(open_shard(folder / chunk.file).metadata()[name])]
 
 
 def start_server() -> None:
@@ -168,12 +176,9 @@ def stage(run: Stage) -> None:
                 worker.kill()
             raise
 
-    def rows(name: str) -> Iterator[dict[str, Any]]:
-        return (row for chunk in chunks for row in read_chunk(chunk, folder, name))
-
-    write_rows(folder / "index.parquet", IndexRow, (IndexRow(**row) for row in rows("index")))
-    write_table(folder / "scenes.parquet", SCENES, rows("scenes"))
-    write_table(folder / "objects.parquet", OBJECTS, rows("objects"))
+    for name, kind in TABLES.items():
+        found = (row for chunk in chunks for row in read_chunk(chunk, folder, name))
+        write_rows(folder / f"{name}.parquet", kind, found)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipelines.examples import EXAMPLES
+from pipelines.examples import ExampleRow
 from pipelines.params import Stage, run_stage
 from tr2m_plugin.benchmark.paper_tables import TABLES, Table, build_table
 from tr2m_plugin.benchmark.results import read_metrics
 from tr2m_plugin.datasets.arrays import read_array, read_image
-from tr2m_plugin.datasets.parquet import read_rows, read_table
+from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.errors import require
 from tr2m_plugin.evaluation import HIGHER_IS_BETTER
 from tr2m_plugin.inference.model_folder import load_spec
@@ -185,15 +185,15 @@ def table_rows(metrics: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
 
 def draw_panels(evaluation: Path, dataset: str, images: Path) -> list[dict[str, Any]]:
     """Draws a dataset's panels from what the stage `evaluate` wrote; what the page says of each, best first."""
-    table = read_table(evaluation / "examples.parquet", EXAMPLES)
-    examples = {example["rank"]: example for example in table if example["dataset"] == dataset}
+    table = read_rows(evaluation / "examples.parquet", ExampleRow)
+    examples = {example.rank: example for example in table if example.dataset == dataset}
     panels = []
     for rank in (rank for rank in RANKS if rank in examples):
         shard = evaluation / "examples.safetensors"
         names = ("image", "relative", "scale", "shift", "pred", "truth")
         arrays = {key: read_array(f"{shard}#{dataset}/{rank}/{key}") for key in names}
         file = f"{dataset}_{rank}.png".replace("/", "_")
-        panels.append({**examples[rank], "file": file, "ranges": draw_panel(images / file, arrays)})
+        panels.append({**vars(examples[rank]), "file": file, "ranges": draw_panel(images / file, arrays)})
     return panels
 
 

@@ -16,11 +16,12 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pipelines.ray_session import ray_session
-from pipelines.shards import ARRAYS, TABLES, Processor, Settings, Shard, plan_shards, process_shard, shard_errors
-from tr2m_plugin.datasets.parquet import ERRORS, Row, write_table
+from pipelines.shards import ARRAYS, TABLES, Processor, Row, Settings, Shard, plan_shards, process_shard, shard_errors
+from tr2m_plugin.datasets.parquet import write_rows
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import sweep
+from tr2m_plugin.rows import ErrorRow, PictureRow
 
 
 def run_sharded(
@@ -31,7 +32,7 @@ def run_sharded(
     fingerprint: Any,
     folder: Path,
     settings: Settings,
-    columns: Mapping[str, str] | None = None,
+    kind: type[PictureRow] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Brings a folder of shards up to date with its rows.
@@ -48,7 +49,7 @@ def run_sharded(
         fingerprint: everything beside the rows that the arrays depend on.
         folder: of the shards.
         settings: how to divide the work.
-        columns: of the table that the processor makes rows of. Default: it makes arrays.
+        kind: of the table's rows that the processor makes. Default: it makes arrays.
         about: kept in the metadata of errors.parquet. Default: nothing.
 
     Returns:
@@ -65,7 +66,7 @@ def run_sharded(
         print(f"{name}: another run is writing {folder}; waiting for it", file=sys.stderr)
         lock.acquire()
     with lock:
-        shards = plan_shards(rows, settings.shard_size, fingerprint, columns)
+        shards = plan_shards(rows, settings.shard_size, fingerprint, kind)
         missing = [shard for shard in shards if not (folder / shard.name).is_file()]
         total, open_rows = len(rows), sum(len(shard.rows) for shard in missing)
         print(f"{name}: {total} rows in {len(shards)} shards, {open_rows} rows in {len(missing)} shards to do")
@@ -75,9 +76,9 @@ def run_sharded(
                     bar.update(done)
         remove_others(folder, {"errors.parquet", *(shard.name for shard in shards)})
         errors = [error for shard in shards for error in shard_errors(folder / shard.name)]
-        write_table(folder / "errors.parquet", ERRORS, errors, about)
+        write_rows(folder / "errors.parquet", ErrorRow, errors, about)
         for error in errors[:5]:
-            print(f"{name}: {error['dataset']}/{error['sample_id']}: {error['reason']}", file=sys.stderr)
+            print(f"{name}: {error.key}: {error.reason}", file=sys.stderr)
         if len(errors) > settings.max_error_share * total:
             raise InputError(f"{len(errors)} of {total} rows failed; {folder / 'errors.parquet'} says why")
     return [folder / shard.name for shard in shards]

@@ -16,12 +16,17 @@ from typing import Any, Protocol
 
 from pipelines.params import digest
 from tr2m_plugin.datasets.arrays import open_shard, write_shard
-from tr2m_plugin.datasets.parquet import Row, read_metadata, sample_key, write_table
+from tr2m_plugin.datasets.parquet import read_metadata, sample_key, write_rows
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import ErrorRow, PictureRow
 from tr2m_plugin.trusted import check_options
 
 ARRAYS, TABLES = ".safetensors", ".parquet"
 """What shards are: an array per row, or rows of a table."""
+
+
+Row = dict[str, Any]
+"""What is to be computed, by `dataset` and `sample_id` and whatever else its result depends on, as JSON can hold it."""
 
 
 class Processor(Protocol):
@@ -31,7 +36,7 @@ class Processor(Protocol):
         """Reads one row's picture; runs in threads, ahead of the network."""
 
     def compute(self, items: list[Any]) -> list[Any]:
-        """Runs the network on a batch; per item an array, or the rows of a table that it makes."""
+        """Runs the network on a batch; per item an array, or the list of the table's rows that it makes."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +95,15 @@ def settings_of(params: Mapping[str, Any], place: str) -> Settings:
 
 @dataclass(frozen=True)
 class Shard:
-    """Rows that are computed and written together, as arrays or as rows of a table with these columns."""
+    """Rows that are computed and written together, as arrays or as rows of a table of this kind."""
 
     name: str
     rows: tuple[Row, ...]
-    columns: Mapping[str, str] | None = None
+    kind: type[PictureRow] | None = None
 
 
 def plan_shards(
-    rows: Sequence[Row], shard_size: int, fingerprint: Any, columns: Mapping[str, str] | None = None
+    rows: Sequence[Row], shard_size: int, fingerprint: Any, kind: type[PictureRow] | None = None
 ) -> list[Shard]:
     """Divides rows into shards named by number and by a hash of their rows and the fingerprint.
 
@@ -106,13 +111,13 @@ def plan_shards(
         rows: rows with `dataset` and `sample_id`, in a stable order.
         shard_size: rows per shard.
         fingerprint: everything else the result depends on, as JSON can hold it.
-        columns: of the table that the processor makes rows of. Default: it makes arrays.
+        kind: of the table's rows that the processor makes. Default: it makes arrays.
     """
-    suffix = TABLES if columns else ARRAYS
+    suffix = TABLES if kind else ARRAYS
     shards = []
     for number, start in enumerate(range(0, len(rows), shard_size)):
         part = tuple(rows[start : start + shard_size])
-        shards.append(Shard(f"{number:05d}-{digest([fingerprint, part])}{suffix}", part, columns))
+        shards.append(Shard(f"{number:05d}-{digest([fingerprint, part])}{suffix}", part, kind))
     return shards
 
 
@@ -179,13 +184,13 @@ def save_shard(shard: Shard, outcomes: Sequence[Outcome], folder: Path) -> None:
         if isinstance(result, Failure)
     ]
     path, metadata = folder / shard.name, {"errors": json.dumps(errors)}
-    if shard.columns is None:
+    if shard.kind is None:
         write_shard(path, results, metadata)
     else:
-        write_table(path, shard.columns, (row for rows in results.values() for row in rows), metadata)
+        write_rows(path, shard.kind, (row for rows in results.values() for row in rows), metadata)
 
 
-def shard_errors(path: Path) -> list[Row]:
+def shard_errors(path: Path) -> list[ErrorRow]:
     """The failed rows that a shard's metadata lists."""
     metadata = read_metadata(path) if path.suffix == TABLES else open_shard(path).metadata() or {}
-    return json.loads(metadata.get("errors", "[]"))
+    return [ErrorRow(**error) for error in json.loads(metadata.get("errors", "[]"))]

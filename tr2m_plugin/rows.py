@@ -86,3 +86,99 @@ class IndexRow(PictureRow):
         """The row with picture and depth named from the table's folder on; absolute names stay."""
         depth = None if self.depth is None else os.fspath(root / self.depth)
         return replace(self, image=os.fspath(root / self.image), depth=depth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorRow(PictureRow):
+    """A picture that could not be processed.
+
+    Attributes:
+        reason: why.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectRow(PictureRow):
+    """A visible object; a picture's are listed with the largest first.
+
+    Attributes:
+        label: name of the object; None in the one row of a picture without objects.
+        area: share of the picture that it covers.
+    """
+
+    label: str | None
+    area: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedRow(ObjectRow):
+    """An object that a network found.
+
+    Attributes:
+        source: what found it.
+        model: its weights.
+        revision: of the weights' repository; None where there is none.
+    """
+
+    source: str
+    model: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneRow(PictureRow):
+    """What a scene graph knows of a rendered picture.
+
+    Attributes:
+        place: name of the place.
+        extent: what makes it small or large, in its original's unit.
+        detail: of the place; what a sentence may mention.
+        scale: below one for miniatures.
+        indoor: whether the place is.
+    """
+
+    place: str
+    extent: float
+    detail: str
+    scale: float
+    indoor: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescriptionRow(PictureRow):
+    """A sentence about a picture; a picture's first is the one used in evaluation.
+
+    Attributes:
+        source: who says it: llava-vicuna, llava-mistral, maskdino, template, rsa, scene, objects, ...
+        variant: counts a source's sentences from 0.
+        text: the sentence.
+        model: what made it.
+        revision: of the model; None where it has none.
+        prompt: that it answers; None where there was none.
+        seed: that it was drawn with.
+        flags: what to know of it, such as cut, with commas between; None when nothing.
+    """
+
+    source: str
+    variant: int
+    text: str
+    model: str | None = None
+    revision: str | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    flags: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceRow(PictureRow):
+    """What everybody's table of descriptions must say of a sentence.
+
+    Attributes:
+        source: who says it.
+        text: the sentence.
+    """
+
+    source: str
+    text: str

@@ -16,12 +16,13 @@ from tr2m_plugin.benchmark.predictions import StoredPredictions
 from tr2m_plugin.benchmark.results import PER_IMAGE
 from tr2m_plugin.cli import main
 from tr2m_plugin.cli.options import factor as factor_of
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, ERRORS, read_table, write_table
+from tr2m_plugin.datasets.parquet import columns_of, read_table, write_table
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import depth_metrics, load_protocol, protocol_of
 from tr2m_plugin.evaluation.alignment import Alignment
+from tr2m_plugin.rows import DescriptionRow, ErrorRow
 
 MINE = {
     "type": "RGBDFolder",
@@ -132,7 +133,7 @@ def test_predictions_of_another_program(mine, tmp_path, capsys):
     assert "4.npy has the shape (7,)" in capsys.readouterr().err
     found = metrics_of(tmp_path / "out")["AdaBins"]["datasets"]["mine"]
     assert (found["images"], found["failed"]) == (4, 1), "a failure is counted, and the others are measured"
-    assert read_table(tmp_path / "out" / "errors.parquet", ERRORS)[0]["sample_id"] == "4"
+    assert read_table(tmp_path / "out" / "errors.parquet", columns_of(ErrorRow))[0]["sample_id"] == "4"
 
 
 def test_predictions_that_are_not_finite_are_failures(mine, tmp_path):
@@ -151,7 +152,9 @@ def test_predictions_that_are_not_finite_are_failures(mine, tmp_path):
             entry["datasets"]["mine"]["empty"],
         ) == (3, 2, 1)
         assert entry["datasets"]["mine"]["abs_rel"] == pytest.approx(0.0 if entry["alignment"] else 0.1, abs=1e-3)
-    reasons = {row["sample_id"]: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", ERRORS)}
+    reasons = {
+        row["sample_id"]: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", columns_of(ErrorRow))
+    }
     assert reasons["0"] == "none of the 4800 predicted numbers that count is finite"
     assert reasons["1"].startswith("6 of the 4800 predicted numbers that count are not finite")
 
@@ -193,7 +196,7 @@ def published(tmp_path_factory):
 def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
     texts = {"bathroom/rgb_00000": "a small bathroom", "bathroom/rgb_00001": "a large hall"}
     lines = [{"dataset": "nyu", "sample_id": k, "source": "rsa", "variant": 0, "text": v} for k, v in texts.items()]
-    write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
+    write_table(tmp_path / "texts.parquet", columns_of(DescriptionRow), lines)
     arguments = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--size", 112, 140]
     arguments += ["--text-tables", tmp_path / "texts.parquet", "--which-text", "right", "wrong_scene", "wrong_domain"]
     out = tmp_path / "out"
@@ -210,7 +213,7 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
     # Swapping two sentences by hand gives what the rule for wrong scenes gave.
     swapped = dict(zip(texts, reversed(texts.values()), strict=True))
     lines = [{**line, "text": swapped[line["sample_id"]]} for line in lines]
-    write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
+    write_table(tmp_path / "texts.parquet", columns_of(DescriptionRow), lines)
     arguments = arguments[: arguments.index("--which-text")]
     assert run(*arguments, "--out", tmp_path / "swapped", "--no-pictures") == 0
     assert (
@@ -223,7 +226,7 @@ def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, 
     tree_kitti.make(tmp_path / "kitti", train=0, test=2, none=0)
     rows = index_dataset({"type": "kitti", "root": str(tmp_path / "kitti"), "splits": ["test"]})
     lines = [{**vars(row), "source": "s", "variant": 0, "text": f"street {i}"} for i, row in enumerate(rows)]
-    write_table(tmp_path / "texts.parquet", DESCRIPTIONS, lines)
+    write_table(tmp_path / "texts.parquet", columns_of(DescriptionRow), lines)
     arguments = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", f"kitti={tmp_path / 'kitti'}"]
     arguments += ["--size", 56, 140, "--text", "a room", "--text-tables", tmp_path / "texts.parquet"]
     assert run(*arguments, "--which-text", "wrong_scene", "right", "--save-predictions", "--out", tmp_path / "out") == 0
@@ -336,7 +339,7 @@ def test_programs_of_one_name_are_kept_apart_and_a_failure_is_its_own(mine, tmp_
         (4, 1),
         (5, None),
     ]
-    (row,) = read_table(tmp_path / "out" / "errors.parquet", {**ERRORS, "method": ""})
+    (row,) = read_table(tmp_path / "out" / "errors.parquet", {**columns_of(ErrorRow), "method": ""})
     assert (row["method"], row["sample_id"]) == ("run (2)", "1")
     shutil.rmtree(folders[1])
     write_files(folders[1], mine, 0.7)

@@ -7,11 +7,11 @@ import pytest
 from tests.support import tree_c3vd, tree_diode, tree_ibims, tree_kitti, tree_nyu, tree_simcol, tree_void
 from tr2m_plugin.benchmark.verify import find_sentences, show_sample, spread, verify_dataset
 from tr2m_plugin.cli import main
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, write_table
+from tr2m_plugin.datasets.parquet import columns_of, write_table
 from tr2m_plugin.datasets.readers import reader_of
-from tr2m_plugin.description.rsa import rsa_line, write_rsa
+from tr2m_plugin.description.rsa import RSASentence, rsa_line, write_rsa
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 
 @pytest.fixture
@@ -256,11 +256,11 @@ def test_descriptions_of_every_source(tmp_path):
     template = "The image shows a medical scene of cecum with texture type one."
     assert find_sentences(row) == [("template", template)]
     other = replace(row, sample_id="cecum_t1_a/0001")
-    write_rsa(tmp_path, ({**key, **rsa_line(number), "text": f"Line {number}."} for number in range(15)))
+    write_rsa(tmp_path, (RSASentence(**key, **rsa_line(number), text=f"Line {number}.") for number in range(15)))
     described = [
         {**vars(one), "source": "maskdino", "text": text} for one, text in ((row, "Walls."), (other, "Floors."))
     ]
-    write_table(tmp_path / "table.parquet", DESCRIPTIONS, described)
+    write_table(tmp_path / "table.parquet", columns_of(DescriptionRow), described)
     found = find_sentences(row, [tmp_path / "table.parquet", tmp_path])
     assert found[0] == ("maskdino", "Walls.")
     assert found[1:7:5] == [("rsa, llava-mistral", "Line 0."), ("rsa, llava-vicuna", "Line 5.")]

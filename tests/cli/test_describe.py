@@ -11,7 +11,8 @@ from benchmarks.tiny_llava import save_llava
 from tr2m_plugin.benchmark.datasets import open_datasets
 from tr2m_plugin.benchmark.sentences import find_texts
 from tr2m_plugin.cli import main
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_table, write_table
+from tr2m_plugin.datasets.parquet import columns_of, read_table, write_table
+from tr2m_plugin.rows import DescriptionRow
 
 IDS = ("a", "sub/b")
 
@@ -36,7 +37,7 @@ def test_pictures_of_a_folder(model, pictures, tmp_path, capsys):
     out = tmp_path / "table.parquet"
     arguments = ["--describer", "llava-vicuna", "--options", f"model={model}", "max_new_tokens=4", "--device", "cpu"]
     assert main(["describe", str(pictures), "-o", str(out), *arguments]) == 0
-    rows = read_table(out, DESCRIPTIONS)
+    rows = read_table(out, columns_of(DescriptionRow))
     assert [(row["sample_id"], row["variant"]) for row in rows] == [(s, v) for s in ("a", "sub/b") for v in range(5)]
     assert {row["source"] for row in rows} == {"llava-vicuna"}
     assert "10 sentences" in capsys.readouterr().out
@@ -48,7 +49,7 @@ def test_a_bad_picture_costs_the_others_nothing(model, pictures, tmp_path, capsy
     out = tmp_path / "table.parquet"
     arguments = ["--options", f"model={model}", "max_new_tokens=4", "--device", "cpu"]
     assert main(["describe", str(pictures), "-o", str(out), *arguments]) == 2
-    assert [row["sample_id"] for row in read_table(out, DESCRIPTIONS)[::5]] == ["a", "caf_", "sub/b"]
+    assert [row["sample_id"] for row in read_table(out, columns_of(DescriptionRow))[::5]] == ["a", "caf_", "sub/b"]
     assert "broken.png is not a picture" in capsys.readouterr().err
     (tmp_path / "other.parquet").write_text("mine")
     assert main(["describe", str(pictures), "-o", str(tmp_path / "other.parquet"), *arguments]) == 2
@@ -87,14 +88,16 @@ def test_the_table_feeds_an_evaluation(model, tmp_path):
             cv2.imwrite(str(path), pixels)
     arguments = ["--options", f"model={model}", "max_new_tokens=4", "--device", "cpu"]
     assert main(["describe", str(root / "rgb"), "-o", str(out), *arguments]) == 0
-    rows = read_table(out, DESCRIPTIONS)
+    rows = read_table(out, columns_of(DescriptionRow))
     entry = {"type": "RGBDFolder", "root": str(root), "image": "rgb/*_rgb.png", "depth": "depth/*.png"}
     entry |= {"depth_scale": 0.001, "unit": "m", "depth_range": [0.3, 10]}
     datasets = open_datasets({"mine": {**entry, "name": "mine"}})
     expected = {f"mine/{sample}": next(r["text"] for r in rows if r["sample_id"] == f"{sample}_rgb") for sample in IDS}
     assert find_texts(datasets, [out]) == expected
-    write_table(out, DESCRIPTIONS, [{**row, "sample_id": row["sample_id"].removesuffix("_rgb")} for row in rows])
+    write_table(
+        out, columns_of(DescriptionRow), [{**row, "sample_id": row["sample_id"].removesuffix("_rgb")} for row in rows]
+    )
     assert find_texts(datasets, [out]) == expected, "sample ids are names too"
     others = [{**row, "sample_id": "b_rgb", "text": "another b"} for row in rows[:1]]
-    write_table(out, DESCRIPTIONS, [{**row} for row in rows] + others)
+    write_table(out, columns_of(DescriptionRow), [{**row} for row in rows] + others)
     assert find_texts(datasets, [out]) == expected, "a picture of the same name elsewhere"

@@ -4,8 +4,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tr2m_plugin.datasets.parquet import (
-    DESCRIPTIONS,
-    ERRORS,
     TEXT_FEATURES,
     check_unique,
     columns_of,
@@ -18,7 +16,7 @@ from tr2m_plugin.datasets.parquet import (
     write_text_features,
 )
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, ErrorRow, IndexRow
 
 
 def test_rows_come_back_with_nulls_for_what_was_left_out(tmp_path):
@@ -38,8 +36,8 @@ def test_rows_come_back_with_nulls_for_what_was_left_out(tmp_path):
 def test_vectors_and_an_empty_table(tmp_path):
     write_table(tmp_path / "t.parquet", TEXT_FEATURES, [{"text": "a", "features": [1.0, 2.5]}])
     assert read_table(tmp_path / "t.parquet", TEXT_FEATURES)[0]["features"] == [1.0, 2.5]
-    write_table(tmp_path / "e.parquet", DESCRIPTIONS, [])
-    assert read_table(tmp_path / "e.parquet", DESCRIPTIONS) == []
+    write_table(tmp_path / "e.parquet", columns_of(DescriptionRow), [])
+    assert read_table(tmp_path / "e.parquet", columns_of(DescriptionRow)) == []
 
 
 def test_errors_name_the_file_and_the_cause(tmp_path):
@@ -126,7 +124,9 @@ def test_columns_twice_and_columns_that_mean_the_same(tmp_path):
 
 def test_a_name_that_is_not_utf_8_is_named(tmp_path):
     with pytest.raises(InputError, match=r"a.parquet: 'caf\\udce9' is not UTF-8: rename it"):
-        write_table(tmp_path / "a.parquet", ERRORS, [{"dataset": "a", "sample_id": "caf\udce9", "reason": ""}])
+        write_table(
+            tmp_path / "a.parquet", columns_of(ErrorRow), [{"dataset": "a", "sample_id": "caf\udce9", "reason": ""}]
+        )
     assert not list(tmp_path.iterdir())
 
 

@@ -5,19 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from tr2m_plugin.datasets.parquet import (
-    DESCRIPTIONS,
-    ERRORS,
-    TEXT_FEATURES,
-    columns_of,
-    read_rows,
-    read_table,
-    write_rows,
-    write_table,
-)
+from tr2m_plugin.datasets.parquet import TEXT_FEATURES, columns_of, read_rows, read_table, write_rows, write_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, ErrorRow, IndexRow
 
 STEPS = [{"type": "LoadDepthInputs", "text": "random"}, {"type": "ResizeDepthInputs"}, {"type": "PackDepthInputs"}]
 
@@ -36,7 +27,7 @@ def test_rows_are_joined_by_name_whatever_their_order(copy):
     straight = build(copy, split="test", test_mode=True)
     for name, columns in (
         ("index", columns_of(IndexRow)),
-        ("descriptions", DESCRIPTIONS),
+        ("descriptions", columns_of(DescriptionRow)),
         ("text_features", TEXT_FEATURES),
     ):
         rows = read_table(copy / f"{name}.parquet", columns)
@@ -76,7 +67,7 @@ def test_random_texts_vary_and_first_texts_do_not(world):
 def test_pictures_that_failed_are_left_out(copy):
     write_table(
         copy / "relative_depth" / "errors.parquet",
-        ERRORS,
+        columns_of(ErrorRow),
         [{"dataset": "rooms", "sample_id": "test-000001", "reason": "broken"}],
     )
     data = build(copy, split="test", datasets=["rooms"])
@@ -86,7 +77,7 @@ def test_pictures_that_failed_are_left_out(copy):
 @pytest.mark.parametrize(
     ("table", "columns", "message"),
     [
-        ("descriptions", DESCRIPTIONS, r"4 of 4 pictures have no description in .*descriptions.parquet"),
+        ("descriptions", columns_of(DescriptionRow), r"4 of 4 pictures have no description in .*descriptions.parquet"),
         ("text_features", TEXT_FEATURES, r"text_features.parquet lacks \d+ sentences, such as"),
     ],
 )

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from tr2m_plugin.cli import main
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_table
+from tr2m_plugin.datasets.parquet import columns_of, read_table
 from tr2m_plugin.description.describers import DESCRIBERS, Describer, Registered, check_role, make_describer, numbered
 from tr2m_plugin.description.listers import ObjectLister
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import DescriptionRow
 
 
 class Brightness(Describer):
@@ -44,7 +45,7 @@ def test_what_is_registered_is_known_to_the_command(registered, tmp_path):
     Image.fromarray(np.full((4, 5, 3), 7, np.uint8)).save(tmp_path / "a.png")
     out = tmp_path / "table.parquet"
     assert main(["describe", str(tmp_path / "a.png"), "-o", str(out), "--describer", "dim"]) == 0
-    (row,) = read_table(out, DESCRIPTIONS)
+    (row,) = read_table(out, columns_of(DescriptionRow))
     assert {k: v for k, v in row.items() if v is not None} == {
         "dataset": "pictures",
         "sample_id": "a",

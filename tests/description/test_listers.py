@@ -89,10 +89,10 @@ def check(lister, image):
     for number, area in enumerate(found.areas, 1):
         assert area == pytest.approx((found.map == number).mean(), abs=1e-6)
     rows = lister.describe(rows_of("a", "b"), [image, image])
-    assert [(row["sample_id"], row["variant"]) for row in rows] == [(s, v) for s in "ab" for v in range(5)]
-    assert {row["dataset"] for row in rows} == {"d"}
+    assert [(row.sample_id, row.variant) for row in rows] == [(s, v) for s in "ab" for v in range(5)]
+    assert {row.dataset for row in rows} == {"d"}
     assert rows == lister.describe(rows_of("a", "b"), [image, image])
-    assert all(row["text"].startswith("An image") for row in rows)
+    assert all(row.text.startswith("An image") for row in rows)
     return found, rows
 
 
@@ -103,8 +103,8 @@ def test_maskdino(maskdino, data):
     found, rows = check(MaskDinoLister(maskdino, size=100, num_queries=20, device="cpu"), image)
     assert found.labels == [clean_label(COCO_PANOPTIC[125])]
     assert 0 < found.areas[0] < 0.1
-    assert rows[0]["source"] == "maskdino"
-    assert rows[0]["model"] == "tiny_panoptic.pth"
+    assert rows[0].source == "maskdino"
+    assert rows[0].model == "tiny_panoptic.pth"
     smaller, _ = check(MaskDinoLister(maskdino, size=64, num_queries=20, device="cpu"), picture())
     assert smaller.map.shape == (90, 120)
 
@@ -114,7 +114,7 @@ def test_a_model_of_transformers(mask2former, task):
     lister = TransformersLister(mask2former, task=task, threshold=0.0, device="cpu")
     found, rows = check(lister, picture())
     assert set(found.labels) <= {"person", "wall", "traffic light"}
-    assert rows[0]["source"] == "mask2former"
+    assert rows[0].source == "mask2former"
 
 
 @pytest.mark.parametrize("kind", ["maskdino", "mask2former"])
@@ -135,10 +135,10 @@ class Found(ObjectLister):
 def test_style_and_seed():
     rsa = Found("found", "m", style="rsa").describe(rows_of("a"), [None])
     plain = Found("found", "m").describe(rows_of("a"), [None])
-    assert "two traffics" in rsa[0]["text"]
-    assert "two traffic lights" in plain[0]["text"]
+    assert "two traffics" in rsa[0].text
+    assert "two traffic lights" in plain[0].text
     orders = [
-        [row["text"] for row in Found("found", "m", seed=s).describe(rows_of(i), [None])] for s in (0, 1) for i in "ab"
+        [row.text for row in Found("found", "m", seed=s).describe(rows_of(i), [None])] for s in (0, 1) for i in "ab"
     ]
     assert len({tuple(order) for order in orders}) > 1
 

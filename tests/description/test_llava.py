@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from benchmarks.tiny_llava import save_llava
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS
 from tr2m_plugin.description.llava import CHAT, LlavaDescriber, clean_answer
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 
 @pytest.fixture(scope="module", params=["vicuna", "mistral"])
@@ -53,19 +52,19 @@ def rows_of(*names):
 def test_rows(llava):
     folder, family = llava
     rows = describer(folder, batch_size=4).describe(rows_of("a", "b"), pictures()[:2])
-    assert [(row["sample_id"], row["variant"]) for row in rows] == [(s, v) for s in "ab" for v in range(5)]
-    assert {row["source"] for row in rows} == {f"llava-{family}"}
-    assert [row["prompt"] for row in rows[:5]] == list(PROMPTS)
-    assert all(set(row) == set(DESCRIPTIONS) for row in rows)
-    assert all(row["text"] == row["text"].strip() != "" for row in rows)
-    assert {row["seed"] for row in rows} == {None}
+    assert [(row.sample_id, row.variant) for row in rows] == [(s, v) for s in "ab" for v in range(5)]
+    assert {row.source for row in rows} == {f"llava-{family}"}
+    assert [row.prompt for row in rows[:5]] == list(PROMPTS)
+    assert all(isinstance(row, DescriptionRow) for row in rows)
+    assert all(row.text == row.text.strip() != "" for row in rows)
+    assert {row.seed for row in rows} == {None}
 
 
 def test_rows_do_not_depend_on_the_batch(llava):
     folder, _ = llava
     images = pictures()
     ids = rows_of(*map(str, range(len(images))))
-    texts = [[row["text"] for row in describer(folder, batch_size=size).describe(ids, images)] for size in (1, 7)]
+    texts = [[row.text for row in describer(folder, batch_size=size).describe(ids, images)] for size in (1, 7)]
     assert texts[0] == texts[1]
 
 
@@ -78,8 +77,8 @@ def test_draws_repeat_with_their_seed_and_leave_no_trace(llava):
         state = torch.get_rng_state()
         rows = describer(folder, **options, seed=seed).describe(rows_of("a", "b"), images)
         assert torch.equal(torch.get_rng_state(), state)
-        assert {row["seed"] for row in rows} == {seed}
-        return [row["text"] for row in rows]
+        assert {row.seed for row in rows} == {seed}
+        return [row.text for row in rows]
 
     assert texts(1) == texts(1) != texts(2)
 
@@ -87,7 +86,7 @@ def test_draws_repeat_with_their_seed_and_leave_no_trace(llava):
 def test_half_precision(llava):
     folder, _ = llava
     rows = describer(folder, dtype="bfloat16", prompts=PROMPTS[:1]).describe(rows_of("a", "b"), pictures()[:2])
-    assert all(row["text"] for row in rows)
+    assert all(row.text for row in rows)
 
 
 def test_each_family_is_asked_in_its_own_words(llava):
@@ -107,7 +106,7 @@ def test_each_family_is_asked_in_its_own_words(llava):
 def test_an_answer_that_the_limit_ended_is_flagged(llava):
     folder, _ = llava
     rows = describer(folder, max_new_tokens=2).describe(rows_of("a"), pictures()[:1])
-    assert any("cut" in (row["flags"] or "") for row in rows)
+    assert any("cut" in (row.flags or "") for row in rows)
 
 
 @pytest.mark.parametrize(

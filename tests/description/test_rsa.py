@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, OBJECTS, read_table, write_table
+from tr2m_plugin.datasets.parquet import read_rows, write_rows
 from tr2m_plugin.description.object_list import object_sentences
 from tr2m_plugin.description.rsa import read_rsa, read_rsa_objects, rsa_file, write_rsa
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow, ObjectRow
 
 CAPTIONS = [f"A picture of number {i}, a café." for i in range(10)]
 OBJECTS_OF = {
@@ -52,24 +52,24 @@ def test_the_way_there_and_back_keeps_every_byte(tmp_path):
 
 def test_rows_of_the_table(tmp_path):
     publish(tmp_path)
-    write_table(tmp_path / "descriptions.parquet", DESCRIPTIONS, read_rsa(tmp_path))
-    rows = read_table(tmp_path / "descriptions.parquet", DESCRIPTIONS)
+    write_rows(tmp_path / "descriptions.parquet", DescriptionRow, read_rsa(tmp_path))
+    rows = read_rows(tmp_path / "descriptions.parquet", DescriptionRow)
     assert len(rows) == 45
-    first = [row for row in rows if row["dataset"] == "nyu"]
-    assert {row["sample_id"] for row in first} == {"kitchen_0001/rgb_1"}
-    assert [row["variant"] for row in first] == list(range(15))
-    assert [row["model"] for row in first] == ["llava-mistral"] * 5 + ["llava-vicuna"] * 5 + ["object list"] * 5
-    assert first[7]["prompt"].startswith("Capture the essence")
-    assert first[12]["prompt"] is None
-    assert first[0]["text"] == "A picture of number 0, a café."
+    first = [row for row in rows if row.dataset == "nyu"]
+    assert {row.sample_id for row in first} == {"kitchen_0001/rgb_1"}
+    assert [row.variant for row in first] == list(range(15))
+    assert [row.model for row in first] == ["llava-mistral"] * 5 + ["llava-vicuna"] * 5 + ["object list"] * 5
+    assert first[7].prompt.startswith("Capture the essence")
+    assert first[12].prompt is None
+    assert first[0].text == "A picture of number 0, a café."
 
 
 def test_object_lists(tmp_path):
     publish(tmp_path)
     rows = list(read_rsa_objects(tmp_path))
-    assert [(r["label"], r["area"]) for r in rows if r["dataset"] == "nyu"][2] == ("traffic light", 4.3e-06)
-    assert [r["label"] for r in rows if r["dataset"] == "void"] == [None]
-    write_table(tmp_path / "objects.parquet", OBJECTS, rows)
+    assert [(r.label, r.area) for r in rows if r.dataset == "nyu"][2] == ("traffic light", 4.3e-06)
+    assert [r.label for r in rows if r.dataset == "void"] == [None]
+    write_rows(tmp_path / "objects.parquet", ObjectRow, rows)
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_a_folder_of_ones_own(request, tmp_path):
     assert content(tmp_path) == content(Path(folder))
     lists = {}
     for row in read_rsa_objects(folder):
-        lists.setdefault((row["dataset"], row["split"], row["sample_id"]), []).append(row["label"])
+        lists.setdefault((row.dataset, row.split, row.sample_id), []).append(row.label)
     for row in read_rsa(folder):
-        key = (row["dataset"], row["split"], row["sample_id"])
-        if row["variant"] >= 10 and key in lists:
+        key = (row.dataset, row.split, row.sample_id)
+        if row.variant >= 10 and key in lists:
             labels = [label for label in lists[key] if label]
-            assert phrases(row["text"]) == phrases(object_sentences(labels, 1, style="rsa")[0]), key
+            assert phrases(row.text) == phrases(object_sentences(labels, 1, style="rsa")[0]), key
 
 
 @pytest.mark.parametrize(("split", "read"), [("train", "train"), ("val", "test"), ("test", "test")])

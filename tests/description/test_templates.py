@@ -33,11 +33,11 @@ def frame(dataset):
 
 def test_rows():
     (row,) = ColonTemplate().describe([frame("mine")])
-    assert (row["dataset"], row["sample_id"]) == ("mine", "cecum_t2_b/0001")
-    assert (row["source"], row["variant"], row["model"]) == ("template", 0, "ColonTemplate")
+    assert (row.dataset, row.sample_id) == ("mine", "cecum_t2_b/0001")
+    assert (row.source, row.variant, row.model) == ("template", 0, "ColonTemplate")
     rows = ColonTemplate("simcol").describe([replace(frame("simcol"), sample_id=name) for name in "ab"])
-    assert [row["sample_id"] for row in rows] == ["a", "b"]
-    assert {row["text"] for row in rows} == {"The image shows a medical scene of a cecum with texture type one."}
+    assert [row.sample_id for row in rows] == ["a", "b"]
+    assert {row.text for row in rows} == {"The image shows a medical scene of a cecum with texture type one."}
     with pytest.raises(InputError, match="c3vd and simcol"):
         ColonTemplate("kitti")
 
@@ -51,4 +51,4 @@ def test_rows():
     ],
 )
 def test_frames_of_colonoscopy_that_nobody_described(dataset, texts):
-    assert [line["text"] for line in colon_fallback(frame(dataset))] == texts
+    assert [line.text for line in colon_fallback(frame(dataset))] == texts

@@ -5,15 +5,15 @@ import pytest
 
 from pipelines import describe, descriptions
 from pipelines.params import Stage
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_rows, read_table, write_rows
+from tr2m_plugin.datasets.parquet import columns_of, read_rows, read_table, write_rows
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 
 def run(root, *describers):
     describe.stage(Stage("test", {"describers": list(describers)}, root))
     descriptions.stage(Stage("test", {}, root))
-    return read_table(root / "descriptions.parquet", DESCRIPTIONS)
+    return read_table(root / "descriptions.parquet", columns_of(DescriptionRow))
 
 
 def row_of(dataset, sample_id, split):
@@ -31,7 +31,7 @@ def own(tmp_path):
 
 
 def test_the_worlds_pictures(world):
-    rows = read_table(world / "descriptions.parquet", DESCRIPTIONS)
+    rows = read_table(world / "descriptions.parquet", columns_of(DescriptionRow))
     texts = {}
     for row in rows:
         texts.setdefault((row["dataset"], row["sample_id"]), []).append(row)
@@ -47,7 +47,7 @@ def test_the_worlds_pictures(world):
 def test_it_is_deterministic(world, tmp_path):
     shutil.copytree(world, tmp_path / "copy")
     again = run(tmp_path / "copy", {"type": "SceneGraph", "objects": 2})
-    assert again == read_table(world / "descriptions.parquet", DESCRIPTIONS)
+    assert again == read_table(world / "descriptions.parquet", columns_of(DescriptionRow))
     assert again != run(tmp_path / "copy", {"type": "SceneGraph", "objects": 2, "seed": 1})
 
 

@@ -17,18 +17,10 @@ from benchmarks.tiny_llava import save_llava
 from pipelines import describe, descriptions, list_objects
 from pipelines.params import Stage
 from tests.support.maskdino import original
-from tr2m_plugin.datasets.parquet import (
-    DESCRIPTIONS,
-    ERRORS,
-    LISTED,
-    read_rows,
-    read_table,
-    sample_key,
-    write_rows,
-)
+from tr2m_plugin.datasets.parquet import columns_of, read_rows, read_table, sample_key, write_rows
 from tr2m_plugin.description.describers import DESCRIBERS
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, ErrorRow, IndexRow, ListedRow
 
 PROMPT = ["Describe the image in one sentence."]
 
@@ -66,7 +58,7 @@ def run(root, default=None, **items):
         module = list_objects if DESCRIBERS[entry["type"]].role == "lister" else describe
         module.stage(Stage("test", entry, root, item))
     descriptions.stage(Stage("test", {"default": default, "style": "rsa"}, root))
-    return read_table(root / "descriptions.parquet", DESCRIPTIONS)
+    return read_table(root / "descriptions.parquet", columns_of(DescriptionRow))
 
 
 def llava(networks, family="vicuna", engine=None, **options):
@@ -96,7 +88,7 @@ def test_fifteen_rows_a_picture(networks, tmp_path):
     assert all(row["text"] and row["dataset"] == "mine" and row["model"] for row in rows)
     assert all((row["prompt"] is None) == (row["source"] == "maskdino") for row in rows)
     assert {row["model"] for row in rows if row["source"] == "maskdino"} == {"maskdino.pth"}
-    listed = read_table(next((tmp_path / "objects" / "maskdino").glob("0*.parquet")), LISTED)
+    listed = read_table(next((tmp_path / "objects" / "maskdino").glob("0*.parquet")), columns_of(ListedRow))
     assert {row["sample_id"] for row in listed} == {"000", "001", "002"}, "also those in which nothing was found"
 
 
@@ -121,7 +113,7 @@ def test_a_bad_picture_is_a_row_of_the_error_table(networks, tmp_path):
     rows = run(tmp_path, llava_vicuna=llava(networks, prompts=PROMPT, engine={"max_error_share": 0.7}))
     assert {row["sample_id"] for row in rows} == {f"{i:03d}" for i in range(4)}
     folder = tmp_path / "described" / "llava_vicuna"
-    reasons = {row["sample_id"]: row["reason"] for row in read_table(folder / "errors.parquet", ERRORS)}
+    reasons = {row["sample_id"]: row["reason"] for row in read_table(folder / "errors.parquet", columns_of(ErrorRow))}
     assert set(reasons) == set(names)
     for name, reason in (
         ("cut.png", "not a picture that OpenCV can read"),
@@ -230,5 +222,5 @@ def test_killed_in_the_middle_it_ends_complete(networks, tmp_path, repository, v
         assert 0 < left <= 200 - 10 * finished
         print(f"{left} of 200 pictures were left to do")
     assert process.returncode == 0, out[-3000:]
-    rows = read_table(tmp_path / "descriptions.parquet", DESCRIPTIONS)
+    rows = read_table(tmp_path / "descriptions.parquet", columns_of(DescriptionRow))
     assert len(rows) == len({sample_key(row) for row in rows}) == 200

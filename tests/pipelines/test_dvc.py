@@ -16,7 +16,8 @@ import yaml
 
 from benchmarks.tiny_llava import save_llava
 from tests.support.maskdino import original
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_table, sample_key
+from tr2m_plugin.datasets.parquet import columns_of, read_table, sample_key
+from tr2m_plugin.rows import DescriptionRow
 
 TAKEN = ("pipelines", "tr2m_plugin", "dvc.yaml", "params.yaml", ".dvcignore")
 
@@ -86,7 +87,7 @@ def test_killed_dvc_goes_on_where_it_was(project):
     out = second.communicate(timeout=600)[0]
     assert second.returncode == 0, out[-3000:]
     assert {name: (shards / name).stat().st_mtime_ns for name in finished} == finished, "what was done stayed"
-    rows = read_table(project / "work" / "tiny" / "descriptions.parquet", DESCRIPTIONS)
+    rows = read_table(project / "work" / "tiny" / "descriptions.parquet", columns_of(DescriptionRow))
     vicuna = [row for row in rows if row["source"] == "llava-vicuna"]
     assert len(vicuna) == len({sample_key(row) for row in vicuna}) == 200
     few = [row for row in rows if row["dataset"] == "few"]

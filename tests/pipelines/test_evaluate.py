@@ -15,10 +15,10 @@ from tr2m_plugin.benchmark.datasets import datasets_of
 from tr2m_plugin.benchmark.evaluation import Evaluation
 from tr2m_plugin.benchmark.results import PER_IMAGE
 from tr2m_plugin.benchmark.run import Options
-from tr2m_plugin.datasets.parquet import ERRORS, read_rows, read_table, sample_key, write_rows
+from tr2m_plugin.datasets.parquet import columns_of, read_rows, read_table, sample_key, write_rows
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import METRICS
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import ErrorRow, IndexRow
 from tr2m_plugin.weights import resolve_pretrained
 
 BAD = [("rooms", "train"), ("rooms", "test")]
@@ -144,7 +144,7 @@ def test_depth_that_cannot_be_read_is_a_row_with_its_reason(evaluated, trained, 
     for method in (BASELINES["median"], BASELINES["linear"]):
         kept = [r for r in before if r["method"] == method and sample_key(r) not in bad]
         assert [r for r in after if r["method"] == method] == kept, "the others' numbers are what they were"
-    (error,) = read_table(root / "evaluation" / "errors.parquet", ERRORS)
+    (error,) = read_table(root / "evaluation" / "errors.parquet", columns_of(ErrorRow))
     assert sample_key(error) == bad[1]
     assert "cut.png is not a depth map" in error["reason"]
     assert f"evaluate: {bad[1]}: " in capsys.readouterr().err

@@ -6,9 +6,9 @@ import pytest
 
 from pipelines import index
 from pipelines.params import Stage
-from tr2m_plugin.datasets.parquet import ERRORS, read_rows, read_table
+from tr2m_plugin.datasets.parquet import columns_of, read_rows, read_table
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import ErrorRow, IndexRow
 
 
 def run(root, *datasets):
@@ -60,7 +60,7 @@ def test_depth_that_cannot_be_read_is_left_out_with_its_reason(tmp_path, folder,
     rows = run(tmp_path, folder)
     assert len(rows) == 10
     assert not {"00", "07"} & {row.sample_id for row in rows}
-    first, second = read_table(tmp_path / "index_errors.parquet", ERRORS)
+    first, second = read_table(tmp_path / "index_errors.parquet", columns_of(ErrorRow))
     assert (first["dataset"], first["sample_id"], second["sample_id"]) == ("mine", "00", "07")
     assert "00_depth.png is not a depth map" in first["reason"]
     assert "07_depth.png is 4 × 4 and its picture 20 × 30" in second["reason"]
@@ -74,7 +74,7 @@ def test_too_much_depth_that_cannot_be_read_is_refused_and_listed(tmp_path, fold
         cut(folder, number)
     with pytest.raises(InputError, match=r"3 of 12 pairs of mine cannot be used, more than max_error_share 0.2; "):
         run(tmp_path, folder)
-    assert len(read_table(tmp_path / "index_errors.parquet", ERRORS)) == 3
+    assert len(read_table(tmp_path / "index_errors.parquet", columns_of(ErrorRow))) == 3
     index.stage(Stage("test", {"datasets": [folder], "max_error_share": 0.25}, tmp_path))
     assert len(read_rows(tmp_path / "index.parquet", IndexRow)) == 9
 

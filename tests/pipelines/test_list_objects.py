@@ -4,12 +4,13 @@ import pytest
 
 from pipelines import describe, list_objects
 from pipelines.params import Stage
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, LISTED, read_table, write_table
+from tr2m_plugin.datasets.parquet import columns_of, read_table, write_table
+from tr2m_plugin.rows import DescriptionRow, ListedRow
 
 
 @pytest.mark.parametrize(
     ("module", "folder", "columns"),
-    [(describe, "described", DESCRIPTIONS), (list_objects, "objects", LISTED)],
+    [(describe, "described", columns_of(DescriptionRow)), (list_objects, "objects", columns_of(ListedRow))],
 )
 def test_an_item_without_a_network_keeps_none_of_its_rows(tmp_path, module, folder, columns):
     out = tmp_path / folder / "item"

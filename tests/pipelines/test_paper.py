@@ -21,11 +21,11 @@ from tests.support import (
 )
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, read_rows, read_table
+from tr2m_plugin.datasets.parquet import columns_of, read_rows, read_table
 from tr2m_plugin.datasets.readers import READERS
-from tr2m_plugin.description.rsa import write_rsa
+from tr2m_plugin.description.rsa import RSASentence, rsa_line, write_rsa
 from tr2m_plugin.evaluation import METRICS
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 TRAINED = ("nyu", "kitti", "void", "c3vd")
 NETWORK = {
@@ -95,7 +95,13 @@ def run(sections, tmp_path_factory):
         write_rsa(
             sections["describe"]["texts"]["describers"][0]["folder"],
             (
-                {**vars(row), "text": f"sentence {line} of {row.sample_id}"}
+                RSASentence(
+                    dataset=row.dataset,
+                    split=row.split,
+                    sample_id=row.sample_id,
+                    text=f"sentence {line} of {row.sample_id}",
+                    **rsa_line(line),
+                )
                 for row in rows
                 if row.dataset in ("nyu", "kitti", "void")
                 for line in range(15)
@@ -123,7 +129,7 @@ def test_every_dataset_is_indexed_with_its_protocol(run):
 
 
 def test_every_picture_has_its_sentences(run):
-    lines = read_table(run / "work/paper/descriptions.parquet", DESCRIPTIONS)
+    lines = read_table(run / "work/paper/descriptions.parquet", columns_of(DescriptionRow))
     sources = {}
     for line in lines:
         sources.setdefault(line["dataset"], set()).add(line["source"])

@@ -15,7 +15,8 @@ import ray
 from pipelines.sharded import run_sharded
 from pipelines.shards import Settings
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
-from tr2m_plugin.datasets.parquet import ERRORS, read_table
+from tr2m_plugin.datasets.parquet import columns_of, read_table
+from tr2m_plugin.rows import ErrorRow
 
 ROWS = [{"dataset": "d", "sample_id": f"{i:03d}", "value": i} for i in range(8)]
 
@@ -84,5 +85,5 @@ def test_a_job_outlives_its_nodes(cluster, tmp_path, monkeypatch, capfd):
     thread.join()
     found = {name: int(read_array(ref)[0]) for name, ref in find_arrays(tmp_path / "out").items()}
     assert found == {f"d/{i:03d}": i**2 for i in range(8)}
-    assert read_table(tmp_path / "out" / "errors.parquet", ERRORS) == []
+    assert read_table(tmp_path / "out" / "errors.parquet", columns_of(ErrorRow)) == []
     assert "gate: a worker is lost: " in capfd.readouterr().err

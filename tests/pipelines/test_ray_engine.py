@@ -13,8 +13,9 @@ from pipelines.ray_session import ray_session
 from pipelines.sharded import run_sharded
 from pipelines.shards import Settings
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
-from tr2m_plugin.datasets.parquet import ERRORS, read_table
+from tr2m_plugin.datasets.parquet import columns_of, read_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import ErrorRow
 
 ROWS = [{"dataset": "d", "sample_id": f"{i:03d}", "value": i} for i in range(8)]
 
@@ -78,7 +79,7 @@ def run(out, processor, rows=ROWS, workers=2, **options):
 
 
 def errors(out):
-    return {row["sample_id"]: row["reason"] for row in read_table(out / "errors.parquet", ERRORS)}
+    return {row["sample_id"]: row["reason"] for row in read_table(out / "errors.parquet", columns_of(ErrorRow))}
 
 
 def test_workers_that_die_or_hang_cost_nothing_but_the_picture_that_kills(

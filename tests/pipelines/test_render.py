@@ -12,9 +12,9 @@ from pipelines import render
 from pipelines.params import Stage
 from pipelines.render import plan
 from tr2m_plugin.datasets.arrays import read_depth, read_image
-from tr2m_plugin.datasets.parquet import OBJECTS, SCENES, read_rows, read_table
+from tr2m_plugin.datasets.parquet import columns_of, read_rows, read_table
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import IndexRow, ObjectRow, SceneRow
 
 
 def test_the_tables_agree_with_the_shards(world):
@@ -27,8 +27,10 @@ def test_the_tables_agree_with_the_shards(world):
         known = known[known > 0]
         assert row.depth_min < np.median(known) < row.depth_max
     keys = {(r.dataset, r.sample_id) for r in rows}
-    assert {(r["dataset"], r["sample_id"]) for r in read_table(world / "world" / "scenes.parquet", SCENES)} == keys
-    objects = read_table(world / "world" / "objects.parquet", OBJECTS)
+    assert {
+        (r["dataset"], r["sample_id"]) for r in read_table(world / "world" / "scenes.parquet", columns_of(SceneRow))
+    } == keys
+    objects = read_table(world / "world" / "objects.parquet", columns_of(ObjectRow))
     assert all(o["label"] and 0 < o["area"] <= 1 for o in objects)
 
 

@@ -11,8 +11,9 @@ from filelock import FileLock
 from pipelines.sharded import run_sharded
 from pipelines.shards import Settings, plan_shards, process_shard, settings_of, shard_errors
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
-from tr2m_plugin.datasets.parquet import ERRORS, read_table
+from tr2m_plugin.datasets.parquet import columns_of, read_table
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.rows import ErrorRow
 
 ROWS = [{"dataset": "d", "sample_id": f"{i:03d}", "value": i} for i in range(20)]
 
@@ -81,7 +82,9 @@ def test_other_settings_and_rows_make_other_shards_and_old_ones_go(tmp_path):
 def test_bad_rows_become_errors_and_cost_nothing_else(tmp_path):
     found = run(tmp_path / "out", unreadable=[3], broken=[9])
     assert sorted(found.values()) == [i**2 for i in range(20) if i not in (3, 9)]
-    errors = {row["sample_id"]: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", ERRORS)}
+    errors = {
+        row["sample_id"]: row["reason"] for row in read_table(tmp_path / "out" / "errors.parquet", columns_of(ErrorRow))
+    }
     assert errors == {"003": "3 is no picture", "009": "the network failed"}
 
 
@@ -108,7 +111,7 @@ def test_shards_are_named_by_everything_their_content_depends_on():
 def test_a_shard_tells_its_own_errors(tmp_path):
     (shard,) = plan_shards(ROWS[:3], 6, "a")
     assert list(process_shard(Square(unreadable=[1]), shard, tmp_path, 2)) == [2, 1]
-    assert shard_errors(tmp_path / shard.name)[0]["sample_id"] == "001"
+    assert shard_errors(tmp_path / shard.name)[0].sample_id == "001"
 
 
 SCRIPT = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,27 @@ from tr2m_plugin.benchmark.results import (
     write_csv,
     write_summary,
 )
-from tr2m_plugin.datasets.parquet import ERRORS, write_table
+from tr2m_plugin.datasets.parquet import write_rows, write_table
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.errors import attempt
 from tr2m_plugin.evaluation.metrics import METRICS
 from tr2m_plugin.files import write_whole
+from tr2m_plugin.rows import ErrorRow
 from tr2m_plugin.visualization.errors import Example, draw_errors
 
 SHOWN = 4
 """The most methods beside each other in a picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRow(ErrorRow):
+    """A picture on which something failed.
+
+    Attributes:
+        method: whose prediction failed; None where picture or truth did.
+    """
+
+    method: str | None
 
 
 def write_report(
@@ -56,13 +69,13 @@ def write_report(
     write_csv(out / "per_image.csv", found.rows)
     write_summary(out / "summary.csv", metrics)
     errors = [
-        {"dataset": name, "sample_id": sample, "reason": reason, "method": method}
+        FailureRow(dataset=name, sample_id=sample, reason=reason, method=method)
         for method, name, failed in failures(datasets, found)
         for sample, reason in failed.items()
     ]
     (out / "errors.parquet").unlink(missing_ok=True)  # an earlier run's
     if errors:
-        write_table(out / "errors.parquet", {**ERRORS, "method": "string"}, errors)
+        write_rows(out / "errors.parquet", FailureRow, errors)
     write_tables(out, merge([*also, metrics]))
     for data in datasets:
         if data.name in found.picks:

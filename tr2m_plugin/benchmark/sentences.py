@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from tr2m_plugin.benchmark.datasets import Dataset
-from tr2m_plugin.datasets.parquet import read_table, sample_key
+from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.datasets.pictures import find_sentence, read_sentence
 from tr2m_plugin.description.pictures import PICTURES
 from tr2m_plugin.description.rsa import read_sentences, rsa_file
 from tr2m_plugin.description.templates import colon_fallback
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import IndexRow, SentenceRow
 
 DESCRIPTIONS = ("right", "wrong_scene", "wrong_domain")
 """The rows of the paper's Table 10: the picture's own sentence, another scene's of its domain, another domain's."""
@@ -47,7 +47,7 @@ def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: s
         elif key not in texts and text:
             texts[key] = text
         elif key not in texts and (lines := colon_fallback(row)):
-            texts[key] = lines[0]["text"]
+            texts[key] = lines[0].text
     missing = [key for key in wanted if key not in texts]
     if missing:
         raise InputError(
@@ -72,15 +72,15 @@ def _rsa_texts(folder: Path, wanted: Mapping[str, tuple[IndexRow, Dataset]]) -> 
 def _table_texts(path: Path, wanted: Mapping[str, tuple[IndexRow, Dataset]]) -> dict[str, str]:
     found: dict[str, str] = {}
     sources: dict[str, str] = {}
-    lines = read_table(path, ("dataset", "sample_id", "source", "text"))
-    described = _described({line["sample_id"] for line in lines if line["dataset"] == PICTURES}, wanted)
+    lines = read_rows(path, SentenceRow)
+    described = _described({line.sample_id for line in lines if line.dataset == PICTURES}, wanted)
     for line in lines:
-        key = described.get(line["sample_id"], "") if line["dataset"] == PICTURES else sample_key(line)
+        key = described.get(line.sample_id, "") if line.dataset == PICTURES else line.key
         if key not in wanted:
             continue
         source = wanted[key][1].protocol.description
-        if key not in found or (line["source"] == source != sources[key]):
-            found[key], sources[key] = line["text"], line["source"]
+        if key not in found or (line.source == source != sources[key]):
+            found[key], sources[key] = line.text, line.source
     return found
 
 

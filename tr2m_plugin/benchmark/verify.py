@@ -15,14 +15,14 @@ import numpy as np
 from tqdm import tqdm
 
 from tr2m_plugin.benchmark.pairs import spread
-from tr2m_plugin.datasets.parquet import read_table, sample_key
+from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.datasets.readers import load_depth, load_picture, reader_of
 from tr2m_plugin.datasets.readers.base import Reader
 from tr2m_plugin.description.rsa import read_sentences, rsa_file, rsa_line
 from tr2m_plugin.description.templates import colon_fallback
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.protocols import Protocol, load_protocol
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import IndexRow, SentenceRow
 from tr2m_plugin.visualization.sample import draw_sample
 
 FAULT = "fault: "
@@ -269,9 +269,9 @@ def find_sentences(row: IndexRow, tables: Sequence[Path] = ()) -> list[tuple[str
             lines = read_sentences(file) if file.is_file() else []
             found += [(f"rsa, {rsa_line(number)['model']}", text) for number, text in enumerate(lines)]
         else:
-            table = read_table(path, ("dataset", "sample_id", "source", "text"))
-            found += [(line["source"], line["text"]) for line in table if sample_key(line) == row.key]
-    return found or [(line["source"], line["text"]) for line in colon_fallback(row)]
+            table = read_rows(path, SentenceRow)
+            found += [(line.source, line.text) for line in table if line.key == row.key]
+    return found or [(line.source, line.text) for line in colon_fallback(row)]
 
 
 def _choose(reader: Reader, rows: Sequence[IndexRow], sample: str) -> IndexRow:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import write_whole
-from tr2m_plugin.rows import IndexRow, PictureRow
+from tr2m_plugin.rows import DescriptionRow, ErrorRow, IndexRow, ListedRow, PictureRow, SceneRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,73 +28,25 @@ Kind = TypeVar("Kind", bound=PictureRow)
 CHUNK = 65536
 """Rows that are written together."""
 
-Row = dict[str, Any]
-"""A row of a table by the names of its columns."""
-
 COLUMN_TYPES = {"str": "string", "float": "double", "int": "int64", "bool": "bool", "Mapping[str, Any]": "string"}
 """Types of columns by those of a row's fields; mappings lie there as JSON."""
+
+NARROW = {"variant": "int32"}
+"""Columns that are narrower than others of their type."""
 
 
 def columns_of(kind: type[PictureRow]) -> dict[str, str]:
     """Columns of the table of a kind of rows, in the order of its fields."""
-    return {one.name: COLUMN_TYPES[str(one.type).removesuffix(" | None")] for one in fields(kind)}
+    types = {one.name: COLUMN_TYPES[str(one.type).removesuffix(" | None")] for one in fields(kind)}
+    return {name: NARROW.get(name, column) for name, column in types.items()}
 
-
-INDEX = columns_of(IndexRow)
-"""One row per picture."""
-
-OBJECTS: dict[str, str] = {
-    "dataset": "string",
-    "sample_id": "string",
-    "label": "string",  # name of an object
-    "area": "double",  # share of the picture it covers
-}
-"""One row per visible object, the largest of a picture first."""
-
-LISTED: dict[str, str] = {
-    **OBJECTS,
-    "source": "string",  # what found it
-    "model": "string",  # its weights
-    "revision": "string",  # of the weights' repository; null where there is none
-}
-"""One row per object that a network found; a picture in which it found none has one row without a label."""
-
-SCENES: dict[str, str] = {
-    "dataset": "string",
-    "sample_id": "string",
-    "place": "string",  # name of the place
-    "extent": "double",  # what makes it small or large, in its original's unit
-    "detail": "string",
-    "scale": "double",  # below one for miniatures
-    "indoor": "bool",
-}
-"""What a scene graph knows of a rendered picture."""
-
-DESCRIPTIONS: dict[str, str] = {
-    "dataset": "string",
-    "sample_id": "string",
-    "source": "string",  # who says it: llava-vicuna, llava-mistral, maskdino, template, rsa, scene, objects, ...
-    "variant": "int32",  # counts a source's sentences from 0
-    "text": "string",
-    "model": "string",  # what made it
-    "revision": "string",  # of the model; null where it has none
-    "prompt": "string",  # that it answers; null where there was none
-    "seed": "int64",
-    "flags": "string",  # what to know of it, such as cut, with commas between; null when nothing
-}
-"""One row per sentence; the first row of a picture is the one used in evaluation."""
-
-ERRORS: dict[str, str] = {
-    "dataset": "string",
-    "sample_id": "string",
-    "reason": "string",
-}
-"""Pictures that a stage could not process."""
 
 TEXT_FEATURES: dict[str, str] = {"text": "string", "features": "list<float>"}
 """One row per distinct sentence."""
 
-KNOWN: dict[str, str] = {**INDEX, **LISTED, **SCENES, **DESCRIPTIONS, **ERRORS, **TEXT_FEATURES}
+KINDS = (IndexRow, ListedRow, SceneRow, DescriptionRow, ErrorRow)
+
+KNOWN = {name: kind for table in (*map(columns_of, KINDS), TEXT_FEATURES) for name, kind in table.items()}
 """Types of columns by name, which are the same in all tables."""
 
 NEEDED = ("dataset", "sample_id", "text")
@@ -124,7 +76,7 @@ def write_table(
 
     Args:
         path: file to write.
-        columns: names and types, one of the dictionaries of this module.
+        columns: names and types; see `columns_of`.
         rows: a value per column; missing ones become null. They are taken and written in chunks, so that an iterator
             of any length needs little memory.
         metadata: kept in the file beside the columns. Default: none.
@@ -160,7 +112,7 @@ def read_table(path: str | os.PathLike, columns: Iterable[str]) -> list[dict[str
 
     Args:
         path: the file.
-        columns: names; those of this module's dictionaries must have their types.
+        columns: names; those of `KNOWN` must have their types.
 
     Raises:
         InputError: the file is missing, is no Parquet file, lacks a column or has it twice, a column has another type
@@ -169,9 +121,14 @@ def read_table(path: str | os.PathLike, columns: Iterable[str]) -> list[dict[str
     return _read(path, list(columns)).to_pylist()
 
 
-def write_rows(path: str | os.PathLike, kind: type[PictureRow], rows: Iterable[PictureRow]) -> None:
+def write_rows(
+    path: str | os.PathLike,
+    kind: type[PictureRow],
+    rows: Iterable[PictureRow],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Writes rows of one kind as a Parquet file, whole or not at all; see `write_table`."""
-    write_table(path, columns_of(kind), map(_stored, rows))
+    write_table(path, columns_of(kind), map(_stored, rows), metadata)
 
 
 def read_rows(path: str | os.PathLike, kind: type[Kind]) -> list[Kind]:

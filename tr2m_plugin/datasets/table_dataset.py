@@ -16,19 +16,16 @@ from torch.utils.data import get_worker_info
 
 from tr2m_plugin.datasets.arrays import find_arrays
 from tr2m_plugin.datasets.parquet import (
-    ERRORS,
     check_unique,
     dataset_names,
     read_rows,
-    read_table,
     read_text_features,
-    sample_key,
 )
 from tr2m_plugin.datasets.readers import load_depth
 from tr2m_plugin.datasets.transforms.loading import within
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import DATASETS
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import ErrorRow, IndexRow, SentenceRow
 from tr2m_plugin.workers import end_with_parent
 
 LOOKED_AT = 8
@@ -192,7 +189,7 @@ class TableDataset(BaseDataset):
         if self.relative_depth is None:
             return rows
         path = root / self.relative_depth / "errors.parquet"
-        bad = {sample_key(line): line["reason"] for line in read_table(path, ERRORS)} if path.is_file() else {}
+        bad = {line.key: line.reason for line in read_rows(path, ErrorRow)} if path.is_file() else {}
         for row in rows:
             if row.key in bad:
                 print_log(f"left out: {row.key} ({bad[row.key]})", "current", logging.WARNING)
@@ -211,9 +208,9 @@ class TableDataset(BaseDataset):
         """The sentences of every picture, their sources, and the row of each sentence in `self._text_features`."""
         texts: dict[str, list[str]] = defaultdict(list)
         sources: dict[str, list[str]] = defaultdict(list)
-        for line in read_table(root / "descriptions.parquet", ("dataset", "sample_id", "source", "text")):
-            texts[sample_key(line)].append(line["text"])
-            sources[sample_key(line)].append(line["source"])
+        for line in read_rows(root / "descriptions.parquet", SentenceRow):
+            texts[line.key].append(line.text)
+            sources[line.key].append(line.source)
         # One array for all: every picture has several sentences of many numbers.
         text_rows, self._text_features = read_text_features(root / "text_features.parquet")
         self._require(rows, texts, "description", root / "descriptions.parquet")

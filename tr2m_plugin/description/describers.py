@@ -9,13 +9,10 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow, PictureRow
 
 if TYPE_CHECKING:
     import numpy as np
-
-Line = dict[str, Any]
-"""A row of the table of descriptions: one sentence."""
 
 Role = Literal["text", "captioner", "lister"]
 
@@ -24,7 +21,7 @@ class Describer(ABC):
     """What turns pictures into rows of the table of descriptions."""
 
     @abstractmethod
-    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[DescriptionRow]:
         """Describes pictures.
 
         Args:
@@ -33,8 +30,7 @@ class Describer(ABC):
                 that look at no picture.
 
         Returns:
-            Rows of the table `DESCRIPTIONS` with at least `dataset`, `sample_id`, `source`, `variant` and `text`, all
-            of a picture's after each other, in the order of the pictures.
+            All sentences of a picture after each other, in the order of the pictures.
 
         Raises:
             InputError: a picture cannot be described; the message names it.
@@ -119,13 +115,15 @@ def make_describer(kind: str, options: Mapping[str, Any], device: str = "auto", 
         raise InputError(f"{kind}: {error}") from error
 
 
-def numbered(row: IndexRow, source: str, texts: Iterable[str]) -> list[Line]:
+def numbered(row: PictureRow, source: str, texts: Iterable[str]) -> list[DescriptionRow]:
     """Makes rows of the table of descriptions of a picture's sentences of one source, counted from 0.
 
     Args:
-        row: the picture's row of the index.
+        row: the picture's, of any table.
         source: who says them.
         texts: the sentences.
     """
-    key = {"dataset": row.dataset, "sample_id": row.sample_id, "source": source}
-    return [{**key, "variant": number, "text": text} for number, text in enumerate(texts)]
+    return [
+        DescriptionRow(dataset=row.dataset, sample_id=row.sample_id, source=source, variant=number, text=text)
+        for number, text in enumerate(texts)
+    ]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tr2m_plugin.description.describers import Describer, Line, numbered
+from tr2m_plugin.description.describers import Describer, numbered
 from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.device import pick_device, precision
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.models.frozen.encoders import load_pretrained
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 
 class Objects(NamedTuple):
@@ -66,18 +67,20 @@ class ObjectLister(Describer):
     def objects(self, image: np.ndarray) -> Objects:
         """What is in a picture, (H, W, 3) uint8 RGB."""
 
-    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[DescriptionRow]:
         """Lists the objects of pictures, in sentences; see `Describer.describe`.
 
         Returns:
             Rows with `model`, `revision` and `seed` too.
         """
-        known = {"model": self.model, "revision": self.revision, "seed": self.seed}
-        lines = []
+        lines: list[DescriptionRow] = []
         for row, image in zip(rows, images, strict=True):
             labels = self.objects(image).labels
             texts = object_sentences(labels, self.sentences, sample_seed(self.seed, row.sample_id), self.style)
-            lines += [{**line, **known} for line in numbered(row, self.source, texts)]
+            lines += [
+                replace(line, model=self.model, revision=self.revision, seed=self.seed)
+                for line in numbered(row, self.source, texts)
+            ]
         return lines
 
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from tr2m_plugin.description.describers import Describer, Line
+from tr2m_plugin.description.describers import Describer
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.device import pick_device, precision
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models.frozen.encoders import load_pretrained
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 CHAT = {
     "vicuna": "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "
@@ -130,7 +130,7 @@ class LlavaDescriber(Describer):
         )
         self.network = (network if device_map else network.to(target)).eval().requires_grad_(False)
 
-    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[DescriptionRow]:
         """Asks about pictures; see `Describer.describe`.
 
         Returns:
@@ -141,18 +141,18 @@ class LlavaDescriber(Describer):
         answers = [answer for start in range(0, len(pairs), self.batch_size) for answer in self._answer(pairs, start)]
         questions = [(row, variant) for row in rows for variant in range(len(self.prompts))]
         return [
-            {
-                "dataset": row.dataset,
-                "sample_id": row.sample_id,
-                "source": f"llava-{self.family}",
-                "variant": variant,
-                "text": answer.text,
-                "model": self.model,
-                "revision": self.revision,
-                "prompt": self.prompts[variant],
-                "seed": self.seed if self.sample else None,
-                "flags": ",".join(answer.flags) or None,
-            }
+            DescriptionRow(
+                dataset=row.dataset,
+                sample_id=row.sample_id,
+                source=f"llava-{self.family}",
+                variant=variant,
+                text=answer.text,
+                model=self.model,
+                revision=self.revision,
+                prompt=self.prompts[variant],
+                seed=self.seed if self.sample else None,
+                flags=",".join(answer.flags) or None,
+            )
             for (row, variant), answer in zip(questions, answers, strict=True)
         ]
 

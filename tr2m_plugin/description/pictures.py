@@ -10,11 +10,11 @@ from typing import Any
 from tqdm import tqdm
 
 from tr2m_plugin.datasets.arrays import read_image
-from tr2m_plugin.datasets.parquet import DESCRIPTIONS, write_table
+from tr2m_plugin.datasets.parquet import write_rows
 from tr2m_plugin.datasets.pictures import name_pictures
-from tr2m_plugin.description.describers import Line, make_describer
+from tr2m_plugin.description.describers import make_describer
 from tr2m_plugin.errors import attempt
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 PICTURES = "pictures"
 """What the table calls the dataset of any pictures."""
@@ -43,17 +43,17 @@ def describe_pictures(
     failed: dict[str, str] = {}
     count = 0
 
-    def describe(source: str, name: str) -> list[Line]:
+    def describe(source: str, name: str) -> list[DescriptionRow]:
         return describer.describe(
             [IndexRow(dataset=PICTURES, sample_id=name, split="", image=source)], [read_image(source)]
         )
 
-    def lines() -> Iterator[Line]:
+    def lines() -> Iterator[DescriptionRow]:
         nonlocal count
         for name, path in tqdm(named, unit="picture", desc="describe", mininterval=1):
             found = attempt(partial(describe, str(path), name), str(path), failed) or []
             count += len(found)
             yield from found
 
-    write_table(out, DESCRIPTIONS, lines())
+    write_rows(out, DescriptionRow, lines())
     return count, list(failed.items())

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tr2m_plugin.description.describers import Describer, Line
+from tr2m_plugin.description.describers import Describer
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow, ObjectRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,28 @@ TEXTS, LISTS = "text_all", "seg_txt_panoptic"
 LINES = 15
 SOURCES = ("llava-mistral", "llava-vicuna", "object list")
 """What five lines each come from, in their order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RSASentence(DescriptionRow):
+    """A sentence of RSA's files.
+
+    Attributes:
+        split: whose folder it lies in.
+    """
+
+    split: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RSAObject(ObjectRow):
+    """An object of RSA's lists.
+
+    Attributes:
+        split: whose folder it lies in.
+    """
+
+    split: str
 
 
 def rsa_line(number: int) -> dict[str, Any]:
@@ -79,17 +102,19 @@ class RSA(Describer):
         if not (self.folder / TEXTS).is_dir():
             raise InputError(f"{self.folder / TEXTS} is not a folder: give RSA's folder `text`")
 
-    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[DescriptionRow]:
         """Gives the lines of each picture's file; rows need `split` too."""
         return [line for row in rows for line in self._lines(row)]
 
-    def _lines(self, row: IndexRow) -> list[Line]:
-        key = {"dataset": row.dataset, "sample_id": row.sample_id}
+    def _lines(self, row: IndexRow) -> list[DescriptionRow]:
         lines = enumerate(read_sentences(rsa_file(self.folder, row)))
-        return [{**key, **rsa_line(number), "text": text} for number, text in lines]
+        return [
+            DescriptionRow(dataset=row.dataset, sample_id=row.sample_id, text=text, **rsa_line(number))
+            for number, text in lines
+        ]
 
 
-def _files(folder: str | os.PathLike, kind: str) -> Iterator[tuple[Path, dict[str, str]]]:
+def _files(folder: str | os.PathLike, kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     root = Path(folder)
     base = root / kind if (root / kind).is_dir() else root
     if base.name != kind:
@@ -107,8 +132,8 @@ def _files(folder: str | os.PathLike, kind: str) -> Iterator[tuple[Path, dict[st
         raise InputError(f"{base} holds no DATASET/SPLIT/SAMPLE.txt")
 
 
-def read_rsa(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
-    """Rows of the table of descriptions, with `split` besides, one file after another.
+def read_rsa(folder: str | os.PathLike) -> Iterator[RSASentence]:
+    """Sentences, one file after another.
 
     Args:
         folder: which holds `text_all`.
@@ -121,11 +146,11 @@ def read_rsa(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
         if len(lines) != LINES:
             raise InputError(f"{path} has {len(lines)} lines, not {LINES}: RSA's have five sentences of each source")
         for number, text in enumerate(lines):
-            yield {**key, **rsa_line(number), "text": text}
+            yield RSASentence(**key, **rsa_line(number), text=text)
 
 
-def read_rsa_objects(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
-    """Rows of the table of objects, with `split` besides; a file without objects gives one row without a label.
+def read_rsa_objects(folder: str | os.PathLike) -> Iterator[RSAObject]:
+    """Objects, one file after another; a file without objects gives one row without a label.
 
     Args:
         folder: which holds `seg_txt_panoptic`.
@@ -138,14 +163,14 @@ def read_rsa_objects(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(lines, 1):
             label, _, area = line.rpartition(" ")
             try:
-                yield {**key, "label": label, "area": float(area)}
+                yield RSAObject(**key, label=label, area=float(area))
             except ValueError as error:
                 raise InputError(f"{path}, line {number}: {line!r} is no label and area") from error
         if not lines:
-            yield {**key, "label": None, "area": None}
+            yield RSAObject(**key, label=None, area=None)
 
 
-def write_rsa(folder: str | os.PathLike, rows: Iterable[dict[str, Any]]) -> int:
+def write_rsa(folder: str | os.PathLike, rows: Iterable[RSASentence] | Iterable[RSAObject]) -> int:
     """Writes rows of either kind as RSA's files, byte for byte as they were read.
 
     Args:
@@ -168,14 +193,14 @@ def write_rsa(folder: str | os.PathLike, rows: Iterable[dict[str, Any]]) -> int:
         lines.clear()
 
     for row in rows:
-        kind = TEXTS if "text" in row else LISTS
-        path = Path(folder, kind, row["dataset"], row["split"], f"{row['sample_id']}.txt")
+        kind = TEXTS if isinstance(row, RSASentence) else LISTS
+        path = Path(folder, kind, row.dataset, row.split, f"{row.sample_id}.txt")
         if path not in lines:
             flush()
         content = lines[path]
-        if "text" in row:
-            content.append(row["text"])
-        elif row["label"] is not None:
-            content.append(f"{row['label']} {row['area']!r}")
+        if isinstance(row, RSASentence):
+            content.append(row.text)
+        elif row.label is not None:
+            content.append(f"{row.label} {row.area!r}")
     flush()
     return len(written)

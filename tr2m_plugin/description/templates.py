@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tr2m_plugin.description.describers import Describer, Line, numbered
+from tr2m_plugin.description.describers import Describer, numbered
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +75,7 @@ class ColonTemplate(Describer):
             raise InputError(f"ColonTemplate knows the datasets c3vd and simcol, not {dataset!r}")
         self.dataset = dataset
 
-    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[DescriptionRow]:
         """Gives one sentence per frame; the pictures are not looked at.
 
         Raises:
@@ -82,12 +83,12 @@ class ColonTemplate(Describer):
         """
         return [line for row in rows for line in self._lines(row)]
 
-    def _lines(self, row: IndexRow) -> list[Line]:
+    def _lines(self, row: IndexRow) -> list[DescriptionRow]:
         text = SIMCOL if self.dataset == "simcol" else sequence_sentence(row.sample_id)
-        return [{**line, "model": "ColonTemplate"} for line in numbered(row, "template", [text])]
+        return [replace(line, model="ColonTemplate") for line in numbered(row, "template", [text])]
 
 
-def colon_fallback(row: IndexRow) -> list[Line]:
+def colon_fallback(row: IndexRow) -> list[DescriptionRow]:
     """Gives the template's rows for a picture of C3VD or SimCol3D that nobody described, none for other datasets.
 
     Args:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tr2m_plugin.datasets.pictures import cut_sentence, find_sentence
-from tr2m_plugin.description.describers import Describer, Line, numbered
+from tr2m_plugin.description.describers import Describer, numbered
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_lines
-from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.rows import DescriptionRow, IndexRow
 
 
 class TextFiles(Describer):
@@ -32,7 +32,7 @@ class TextFiles(Describer):
         if not self.folder.is_dir():
             raise InputError(f"{self.folder} is not a folder")
 
-    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[DescriptionRow]:
         """Gives the lines of each picture's file that are not blank; rows need `image` too."""
         return [line for row in rows for line in numbered(row, "text_file", self._sentences(row))]
 
@@ -64,6 +64,6 @@ class Sentence(Describer):
             raise InputError("describe: the sentence is empty")
         self.text = text.strip()
 
-    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[Line]:
+    def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[DescriptionRow]:
         """Gives the sentence once per picture."""
         return [line for row in rows for line in numbered(row, "sentence", [self.text])]
