@@ -70,11 +70,11 @@ def measure(
 
     Args:
         file: the config.
-        seed: of the training.
+        seed: seed of the training.
         root: folder of the tables.
         folder: where the training goes; one that is done is not repeated, an interrupted one goes on.
         metrics: names.
-        base: of an ablation.
+        base: the config of an ablation.
     """
     result = folder / "metrics.json"
     if result.is_file():

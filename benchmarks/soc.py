@@ -39,7 +39,7 @@ class Cost(NamedTuple):
         seconds: best of several.
         bytes: most that was allocated at a time, beside what was there before.
         loss: its value.
-        gradient: of the query.
+        gradient: gradient of the query.
     """
 
     seconds: float

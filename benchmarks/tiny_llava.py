@@ -34,8 +34,8 @@ def save_llava(folder: str | os.PathLike, family: str, width: int = 32, layers: 
     Args:
         folder: to write.
         family: vicuna or mistral.
-        width: of the language model. Default: 32.
-        layers: of the language model. Default: 2.
+        width: width of the language model. Default: 32.
+        layers: number of layers of the language model. Default: 2.
     """
     torch.manual_seed(0)
     sizes = {

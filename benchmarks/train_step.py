@@ -59,8 +59,8 @@ class RandomSamples(Dataset):
 
     Args:
         hw: height and width of the pictures.
-        text_channels: of the sentence's embedding.
-        image_channels: of image features that are there already; None leaves them to the encoder.
+        text_channels: length of the sentence's embedding.
+        image_channels: number of channels of image features that are there already; None leaves them to the encoder.
     """
 
     def __init__(self, hw: tuple[int, int], text_channels: int, image_channels: int | None) -> None:

@@ -58,7 +58,7 @@ def run_network(make_processor: Callable[..., Processor], kind: type[PictureRow]
 
     Args:
         make_processor: `DescribeProcessor` or one like it.
-        kind: of the rows that it makes.
+        kind: kind of the rows that it makes.
         run: the stage's; its params are the network's type and options, `datasets`, and the engine's settings under
             `engine`.
         folder: where the shards go.

@@ -28,7 +28,7 @@ class PrecomputedRelativeDepth(Estimator):
 
     Args:
         arrays: by the pictures' keys where their maps are.
-        name: of the network.
+        name: name of the network.
     """
 
     returns = Returns("disparity", metric=False)
@@ -53,11 +53,11 @@ class TableTR2M(Estimator):
 
     Args:
         model: TR2M.
-        spec: of its folder.
+        spec: what is kept of its folder.
         root: the profile's folder, with the table of embedded sentences.
         arrays: by the pictures' keys where their relative depth is.
         device: torch device.
-        suffix: of its label. Default: none.
+        suffix: suffix of its label. Default: none.
     """
 
     returns = Returns("depth", metric=True)

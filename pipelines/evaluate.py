@@ -58,7 +58,7 @@ def report_failures(evaluation: Evaluation, most: float) -> None:
     """Prints what failed.
 
     Raises:
-        InputError: of more pictures than `most` of them something failed.
+        InputError: something failed on more pictures than `most` of them.
     """
     failed, count = evaluation.failures(), sum(len(data.rows) for data in evaluation.datasets)
     for name, sample, reason in failed[:5]:

@@ -23,8 +23,8 @@ class ExampleRow(PictureRow):
     Attributes:
         rank: best, median or worst by AbsRel of TR2M, or only.
         text: the sentence that it was predicted with.
-        unit: of its depth.
-        abs_rel: of TR2M.
+        unit: unit of its depth.
+        abs_rel: AbsRel of TR2M.
     """
 
     rank: str

@@ -68,7 +68,7 @@ def load_stage(profile: str | None, name: str, path: Path = PARAMS, item: str = 
 
     Args:
         profile: which of the profiles; None: the one that the file's entry `profile` names.
-        name: of the stage.
+        name: name of the stage.
         path: the file. Default: params.yaml.
         item: which of the stage's items. Default: it has none.
 

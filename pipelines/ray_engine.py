@@ -59,8 +59,8 @@ class Task:
 
     Attributes:
         shard: the shard.
-        number: of the row in the shard.
-        outcomes: of the shard's rows so far, by number; all its tasks share it.
+        number: number of the row in the shard.
+        outcomes: outcomes of the shard's rows so far, by number; all its tasks share it.
         losses: workers lost on it.
     """
 
@@ -79,7 +79,7 @@ class Hand:
         words: what it says until its task is done.
         task: what it does; none while it prepares.
         done: rows of its task that it has done.
-        outcome: of its task where that is a single row.
+        outcome: outcome of its task where that is a single row.
         heard: when it spoke last.
     """
 
@@ -98,11 +98,11 @@ class RayRun:
     lost is computed row by row, and a row on which as many were lost has failed.
 
     Args:
-        name: of the stage, for messages.
+        name: name of the stage, for messages.
         shards: what to compute.
         make_processor: makes a processor in each worker from `options` and `device`.
         options: keyword arguments of `make_processor`.
-        folder: of the shards.
+        folder: folder of the shards.
         settings: how to divide the work.
 
     Raises:

@@ -43,7 +43,7 @@ def ray_session(name: str) -> Iterator[bool]:
     nothing from the home folder and leaves neither processes nor files behind. Where it cannot start, a line says so.
 
     Args:
-        name: of the stage, for messages.
+        name: name of the stage, for messages.
 
     Yields:
         Whether there is Ray.

@@ -32,7 +32,7 @@ CODE = (
     "models/frozen/relative_depth.py",
     "tensors.py",
 )
-"""Of the package, what reads pictures and what maps are made by: where it does something else, they are made anew."""
+"""What of the package reads pictures and what maps are made by: where it does something else, they are made anew."""
 
 
 class RelativeDepthProcessor:

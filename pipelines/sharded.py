@@ -42,14 +42,14 @@ def run_sharded(
     there. A second run on the same folder waits for the first.
 
     Args:
-        name: of the stage, for messages.
+        name: name of the stage, for messages.
         rows: what to process.
         make_processor: makes a processor in each worker from `options` and `device`.
         options: keyword arguments of `make_processor`.
         fingerprint: everything beside the rows that the arrays depend on.
-        folder: of the shards.
+        folder: folder of the shards.
         settings: how to divide the work.
-        kind: of the table's rows that the processor makes. Default: it makes arrays.
+        kind: kind of the table's rows that the processor makes. Default: it makes arrays.
         about: kept in the metadata of errors.parquet. Default: nothing.
 
     Returns:

@@ -50,7 +50,7 @@ class Settings:
             is given. Default: one per GPU, or per `cpus_per_worker` processors without.
         cpus_per_worker: processors, and threads of torch, of a worker. Default: 1.
         gpus_per_worker: GPUs of a worker. Default: 1 where there are GPUs and `device` is not "cpu", else 0.
-        device: of the network: "auto", "cpu", "cuda". Default: auto.
+        device: device of the network: "auto", "cpu", "cuda". Default: auto.
         max_error_share: a run whose share of failed rows exceeds this fails in the end. Default: 0.01.
         stall_seconds: a worker that finishes no batch for so long is stopped, and its shard goes to another; give more
             where a batch takes longer. Default: 1800.
@@ -111,7 +111,7 @@ def plan_shards(
         rows: rows with `dataset` and `sample_id`, in a stable order.
         shard_size: rows per shard.
         fingerprint: everything else the result depends on, as JSON can hold it.
-        kind: of the table's rows that the processor makes. Default: it makes arrays.
+        kind: kind of the table's rows that the processor makes. Default: it makes arrays.
     """
     suffix = TABLES if kind else ARRAYS
     shards = []

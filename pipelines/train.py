@@ -44,7 +44,7 @@ CODE = (
     "evaluation/metrics.py",
     "evaluation/protocols.py",
 )
-"""Of the package, what weights and the choice of the best ones come from."""
+"""What of the package weights and the choice of the best ones come from."""
 OLD = re.compile(r"train\.old-(\d+)")
 TABLES = ("index.parquet", "descriptions.parquet", "text_features.parquet")
 
@@ -93,7 +93,7 @@ def collect_curves(work_dir: Path, wanted: Callable[[str], bool]) -> list[dict[s
     """What MMEngine logged, a row per iteration, over all the sittings of an interrupted training.
 
     Args:
-        work_dir: of the training.
+        work_dir: work folder of the training.
         wanted: whether a value of that name is taken.
     """
     rows: dict[int, dict[str, float]] = {}
@@ -133,7 +133,7 @@ def best_checkpoint(work_dir: Path, metric: str | None = "abs_rel") -> Path:
     """The best checkpoint by a validation metric, or the last one.
 
     Args:
-        work_dir: of the training.
+        work_dir: work folder of the training.
         metric: as `save_best` names it; "auto" is whichever it was; None: there was no validation. Default: abs_rel.
 
     Raises:

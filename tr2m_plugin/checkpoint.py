@@ -112,8 +112,8 @@ def state_of(content: Any, name: str | os.PathLike) -> dict[str, torch.Tensor]:
     """The weights in a checkpoint.
 
     Args:
-        content: of the checkpoint: a state dict, or one under `state_dict`.
-        name: of the file, for messages.
+        content: content of the checkpoint: a state dict, or one under `state_dict`.
+        name: name of the file, for messages.
 
     Raises:
         InputError: it is no dict of tensors.

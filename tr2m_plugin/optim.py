@@ -23,7 +23,7 @@ class AutocastOptimWrapper(OptimWrapper):
     float16, which needs that, take MMEngine's.
 
     Args:
-        dtype: of autocast. Default: bfloat16.
+        dtype: precision of autocast. Default: bfloat16.
         **kwargs: options of MMEngine's `OptimWrapper`.
 
     Raises:

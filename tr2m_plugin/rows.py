@@ -43,7 +43,7 @@ class IndexRow(PictureRow):
         image: file or array reference, relative to the table's folder.
         depth: file or array reference; None without ground truth.
         depth_scale: from stored numbers to the unit.
-        unit: of depth, "m" or "mm".
+        unit: unit of depth, "m" or "mm".
         depth_min: nearest depth that is evaluated.
         depth_max: farthest depth that is evaluated.
         fx: focal length in pixels, horizontal; None where unknown, as the next three.
@@ -119,7 +119,7 @@ class ListedRow(ObjectRow):
     Attributes:
         source: what found it.
         model: its weights.
-        revision: of the weights' repository; None where there is none.
+        revision: revision of the weights' repository; None where there is none.
     """
 
     source: str
@@ -134,7 +134,7 @@ class SceneRow(PictureRow):
     Attributes:
         place: name of the place.
         extent: what makes it small or large, in its original's unit.
-        detail: of the place; what a sentence may mention.
+        detail: a detail of the place; what a sentence may mention.
         scale: below one for miniatures.
         indoor: whether the place is.
     """
@@ -155,7 +155,7 @@ class DescriptionRow(PictureRow):
         variant: counts a source's sentences from 0.
         text: the sentence.
         model: what made it.
-        revision: of the model; None where it has none.
+        revision: revision of the model; None where it has none.
         prompt: that it answers; None where there was none.
         seed: that it was drawn with.
         flags: what to know of it, such as cut, with commas between; None when nothing.

@@ -166,7 +166,7 @@ def parameters_within(limit: int, message: str) -> Iterator[None]:
 
     Args:
         limit: number of parameters; memory is not touched before they are counted.
-        message: of the error.
+        message: message of the error.
 
     Raises:
         InputError: modules with more parameters are made, or memory for one of them cannot even be asked for.

@@ -38,7 +38,7 @@ class Domain:
         build: makes a random place.
         group: the kind of scene, as in the paper's Table 10, and the miniatures.
         depth_range: depths outside it are not measured, in the unit.
-        unit: of its depth. Default: metres.
+        unit: unit of its depth. Default: metres.
         lidar: whether depth is measured on scattered points below the horizon only. Default: False.
         zero_shot: whether training must never see it. Default: False.
     """
@@ -103,7 +103,7 @@ def render(name: str, split: str, number: int, domain: Domain | None = None) -> 
     """Renders one picture.
 
     Args:
-        name: of the domain, a key of `DOMAINS` unless `domain` is given.
+        name: name of the domain, a key of `DOMAINS` unless `domain` is given.
         split: train, val, test or any other name; splits share no picture.
         number: which picture of the split.
         domain: a domain that is not in `DOMAINS`.

@@ -19,7 +19,7 @@ class Material:
     Args:
         color: RGB in 0..1.
         pattern: the texture laid over it. Default: plain.
-        frequency: of the pattern, in radians per world unit.
+        frequency: frequency of the pattern, in radians per world unit.
         contrast: amplitude of the pattern as a share of the colour.
     """
 

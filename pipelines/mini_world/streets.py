@@ -31,7 +31,7 @@ class Street:
         verge: what stands beside the road.
         closed: distance to a building that ends the street, in metres; None for an open end.
         ceiling: height of the ceiling in metres, which makes it a garage or a tunnel; None for the sky.
-        length: of a covered street in metres.
+        length: length of a covered street in metres.
     """
 
     half_width: Range

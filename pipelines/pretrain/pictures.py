@@ -32,8 +32,8 @@ class Pictures(IterableDataset):
     """Random pictures of the pretraining domains, half of them mirrored, with changes of brightness and contrast.
 
     Args:
-        split: of the miniature world; no other split shares a picture with it. Default: pretrain.
-        seed: of the order and of the changes. Default: 0.
+        split: split of the miniature world; no other split shares a picture with it. Default: pretrain.
+        seed: seed of the order and of the changes. Default: 0.
     """
 
     def __init__(self, split: str = "pretrain", seed: int = 0) -> None:

@@ -122,11 +122,11 @@ def distil(
 
     Args:
         model: trained in place.
-        tokenizer: of the model.
+        tokenizer: tokenizer of the model.
         sentences: N sentences, more than a batch, sorted by length.
         targets: what their embeddings should be, (N, width).
         steps: how many batches.
-        seed: of the choice of batches.
+        seed: seed of the choice of batches.
         batch_size: sentences per batch. Default: 128.
     """
     rng = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ from tr2m_plugin.rows import ErrorRow, IndexRow
 from tr2m_plugin.weights import resolve_pretrained
 
 BAD = [("rooms", "train"), ("rooms", "test")]
-"""Of whose pictures the first gets depth that cannot be read."""
+"""The datasets and splits of whose pictures the first gets depth that cannot be read."""
 OURS = ("TR2M", "TR2M, another scene's description", "TR2M, another domain's description")
 NAMES = ("median", "linear fit", "global", "global (all datasets)")
 BASELINES = {kind: f"mini_depth_anything {name}" for kind, name in zip(ALIGNMENTS, NAMES, strict=True)}

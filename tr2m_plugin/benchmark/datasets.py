@@ -35,7 +35,7 @@ def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[I
     Args:
         entry: `type`, a name of `READERS` or RGBDFolder, and the reader's options, `root` among them. What is not
             given is taken from the protocol.
-        protocol: of published datasets. Default: release.
+        protocol: protocol of published datasets. Default: release.
 
     Raises:
         InputError: the type or an option is unknown, or see `Reader.index`.
@@ -70,7 +70,7 @@ def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]
     Args:
         path: a list of entries as `index_dataset` takes them; a mapping of names to roots or entries; or a params.yaml,
             whose profile's `index.datasets` are taken.
-        profile: of params.yaml. Default: paper.
+        profile: a profile of params.yaml. Default: paper.
 
     Raises:
         InputError: the file is missing or is none of these.
@@ -134,7 +134,7 @@ class Dataset:
 
     Attributes:
         name: as results call it.
-        rows: of its test split.
+        rows: rows of its test split.
         protocol: by which it is measured.
         published: how many pictures it is published with; None for a folder of one's own.
         chosen: whether its entry says which pictures belong to it, and not the publisher.
@@ -150,12 +150,12 @@ class Dataset:
 
     @property
     def unit(self) -> str:
-        """Of its depth."""
+        """Unit of its depth, "m" or "mm"."""
         return self.rows[0].unit
 
     @property
     def kind(self) -> str:
-        """Of its results: reproduced when a published dataset is whole and its protocol unchanged, else a fixture."""
+        """Kind of its results: reproduced when a published dataset is whole and its protocol unchanged, else a fixture."""
         return result_kind(self.rows[0].reader, len(self.rows), self.protocol, self.chosen)
 
     @property
@@ -170,7 +170,7 @@ def result_kind(reader: str | None, count: int, protocol: Protocol, chosen: bool
 
     Args:
         reader: name of the dataset's reader; None for a folder of one's own.
-        count: of its pictures.
+        count: number of its pictures.
         protocol: by which they are measured.
         chosen: whether the pictures are another choice than the publisher's. Default: False.
     """
@@ -197,7 +197,7 @@ def open_datasets(
 
     Args:
         entries: by name; see `index_dataset`.
-        protocol: of published datasets. Default: release.
+        protocol: protocol of published datasets. Default: release.
         changes: options of the protocols that differ. Default: none.
         limit: the most images of a dataset, evenly spaced. Default: all.
 

@@ -28,7 +28,7 @@ class Measured:
     """What an evaluation has found so far.
 
     Attributes:
-        rows: of the table per image.
+        rows: rows of the table per image.
         methods: what is said of each method.
         failed: why pictures have no number, by method and dataset, then by sample id.
         picks: by dataset and rank the rows of the pictures that are shown.
@@ -118,7 +118,7 @@ class Measurement:
         """Rows with the model's numbers and the truth, with a bar; what fails is noted in the job or its dataset.
 
         Args:
-            rows: of the pictures.
+            rows: rows of the pictures.
             what: is done, for the bar.
         """
         job, data = self.job, self.data

@@ -33,7 +33,7 @@ class Depths:
     """What depth maps of a dataset hold.
 
     Attributes:
-        shares: of each decoded map, how many of its pixels have depth and how many count.
+        shares: of each decoded map, what share of its pixels has depth and what share counts.
         medians: median depth of each that has any, in the dataset's unit.
         failed: why pairs cannot be used, by sample id.
     """
@@ -56,9 +56,9 @@ def look(rows: Sequence[IndexRow], protocol: Protocol, name: str, thorough: bool
     """Looks at the depth of a dataset's rows, in threads, with a bar.
 
     Args:
-        rows: of one dataset, with names that can be opened; those without depth are passed over.
+        rows: rows of one dataset, with names that can be opened; those without depth are passed over.
         protocol: by which pixels count.
-        name: of the dataset.
+        name: name of the dataset.
         thorough: whether every depth map is decoded. Default: those of a folder of one's own are; of the others
             `SAMPLE` of each split, evenly spread, and of the rest the headers of depth and picture are compared.
     """
@@ -96,10 +96,10 @@ def refuse_empty(found: Depths, row: IndexRow, protocol: Protocol, name: str) ->
     """Raises an InputError where none of the decoded depth maps has a pixel that counts, and says why that may be.
 
     Args:
-        found: of the dataset.
+        found: what was found of the dataset.
         row: one of its rows.
         protocol: by which pixels count.
-        name: of the dataset.
+        name: name of the dataset.
     """
     if not found.shares or any(counting for _, counting in found.shares):
         return

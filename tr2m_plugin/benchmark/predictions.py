@@ -23,9 +23,9 @@ class PredictionWriter:
     """Writes one dataset's predictions as shards; what a folder already holds need not be computed again.
 
     Args:
-        folder: of the shards, made if need be.
+        folder: folder of the shards, made if need be.
         returns: what the numbers mean.
-        facts: of the model.
+        facts: facts of the model.
         settings: all else that the numbers depend on; anything JSON can hold.
         shard_size: predictions per shard. Default: 64.
 
@@ -60,7 +60,7 @@ class PredictionWriter:
         """Takes a prediction, (h, w); a full shard is written at once.
 
         Args:
-            sample_id: of the picture.
+            sample_id: sample id of the picture.
             values: what the model says of it; a later one takes the place of an earlier one.
             stamp: differs when the prediction would. Default: none.
         """
@@ -91,14 +91,14 @@ class StoredPredictions:
     """One dataset's predictions, from shards or from a folder of files.
 
     Args:
-        folder: of shards, or of `SAMPLE_ID.npy` and 16-bit `SAMPLE_ID.png` files, folders of the id included.
+        folder: folder of shards, or of `SAMPLE_ID.npy` and 16-bit `SAMPLE_ID.png` files, folders of the id included.
         returns: what the numbers mean; needed for files, and known of shards.
         scale: factor from the numbers of a PNG to the unit (or to disparity); needed for PNG files.
         label: what tables call files. Default: the folder's name.
 
     Attributes:
         returns: what the numbers mean.
-        facts: of the model.
+        facts: facts of the model.
         settings: what else the numbers of shards depended on; empty for files.
 
     Raises:

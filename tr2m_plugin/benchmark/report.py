@@ -59,7 +59,7 @@ def write_report(
         out: folder to write into.
         datasets: that were evaluated on.
         found: what was measured.
-        kind: of the numbers. Default: each dataset's own, fixture where pictures failed.
+        kind: kind of the numbers. Default: each dataset's own, fixture where pictures failed.
         also: what other runs wrote, whose rows the tables show too. Default: none.
     """
     metrics = content(datasets, found, kind)

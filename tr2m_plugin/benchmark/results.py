@@ -58,7 +58,7 @@ def summarize(
     Images without a valid pixel are counted, not averaged.
 
     Args:
-        rows: of the table per image.
+        rows: rows of the table per image.
         methods: what is said of each method, such as its kind, label, weights and version.
         datasets: what is said of each dataset, such as its unit and protocol; a method's kind is that of all of its.
     """

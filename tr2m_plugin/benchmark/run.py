@@ -34,9 +34,9 @@ class Options:
         tables: see `find_texts`.
         text: see `find_texts`.
         wrong_text: see `choose_texts`.
-        seed: of wrong descriptions.
+        seed: seed of wrong descriptions.
         size: `protocol`, `model`, or height and width at which models that take any size see the pictures.
-        kind: of the numbers: reproduced or fixture. Default: each dataset's own, see `Dataset.kind`.
+        kind: kind of the numbers: reproduced or fixture. Default: each dataset's own, see `Dataset.kind`.
         save: whether predictions are kept as shards; those for a fit over a dataset always are.
         part: (k, n): every n-th image from the k-th on is predicted into shards, and nothing measured.
         batch_size: pictures at a time.
@@ -102,8 +102,8 @@ class Job:
 
     Attributes:
         data: the dataset.
-        rows: of the pictures that it is measured on.
-        label: of the model.
+        rows: rows of the pictures that it is measured on.
+        label: label of the model.
         returns: what its numbers mean.
         facts: what metrics.json says of the model.
         failed: why pictures could not be predicted, by sample id.
@@ -131,7 +131,7 @@ def predict(
     Args:
         estimator: the model.
         job: what it is run for.
-        rows: of the pictures.
+        rows: rows of the pictures.
         texts: see `Texts`.
         options: how.
     """

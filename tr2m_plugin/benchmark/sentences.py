@@ -111,9 +111,9 @@ def wrong_texts(domains: Sequence[str | None], texts: Sequence[str], seed: int) 
     """For each picture, another whose sentence is wrong for it, by a seeded draw (paper, Table 10).
 
     Args:
-        domains: of the pictures.
+        domains: domains of the pictures.
         texts: their sentences.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Returns:
         Two lists of numbers of pictures: `scene` takes one of the same domain with another sentence, `domain` one of
@@ -141,7 +141,7 @@ def choose_texts(
     Args:
         datasets: among whose pictures wrong sentences are drawn.
         texts: the right ones.
-        seed: of the draw. Default: 0.
+        seed: seed of the draw. Default: 0.
         wrong_text: another domain's sentence, where the datasets have one domain. Default: none.
 
     Returns:

@@ -86,7 +86,7 @@ def verify_dataset(
         root: its folder.
         protocol: by which files are read and pixels count. Default: release.
         sample: pictures to decode of each split. Default: 20.
-        options: of the reader. Default: those of the protocol.
+        options: options of the reader. Default: those of the protocol.
 
     Raises:
         InputError: the root, an option or the protocol is wrong, or a list is missing or malformed.
@@ -232,7 +232,7 @@ def show_sample(
         out: PNG file.
         protocol: by which files are read and pixels count. Default: release.
         descriptions: see `find_sentences`. Default: none.
-        options: of the reader. Default: those of the protocol.
+        options: options of the reader. Default: those of the protocol.
 
     Returns:
         The file.
@@ -253,7 +253,7 @@ def find_sentences(row: IndexRow, tables: Sequence[Path] = ()) -> list[tuple[str
     """The descriptions of a picture with their source.
 
     Args:
-        row: of the index.
+        row: a row of the index.
         tables: Parquet files of descriptions, or RSA's folder `text`. Default: none.
 
     Returns:

@@ -76,8 +76,8 @@ def as_map(feature: Any, height: int, width: int) -> Tensor:
 
     Args:
         feature: (B, C, h, w), or tokens (B, N, C) in rows, with or without class and register tokens in front.
-        height: of the picture, whose shape tells how N tokens divide into rows.
-        width: of the picture.
+        height: height of the picture, whose shape tells how N tokens divide into rows.
+        width: width of the picture.
 
     Raises:
         InputError: it is neither.
@@ -189,7 +189,7 @@ class DryRun:
         InputError: the model never runs the submodule.
 
     Attributes:
-        output: of the submodule.
+        output: output of the submodule.
         size: height and width of the picture as the encoder sees it; None when unknown.
         called: the submodules that ran up to the feature.
     """

@@ -55,10 +55,10 @@ class ScaleOrientedContrast:
         branch: name of the submodule that the key branch copies and that contains the feature; it is fed what the
             model feeds it. Default: the model, without what a dry run shows the feature not to need.
         projector: options of `SOCProjector`, or of another module by `type`.
-        loss: of query, keys and their depth. Default: `ScaleOrientedContrastLoss()`, the paper's.
+        loss: loss of query, keys and their depth. Default: `ScaleOrientedContrastLoss()`, the paper's.
         momentum: share of the new weights in the moving average. Default: 0.01, the paper's coefficient of 0.99.
         keys: which key maps: `self`, `shuffled` or both. Default: both.
-        dry_run: of the model, up to the feature. Default: none.
+        dry_run: a dry run of the model, up to the feature. Default: none.
 
     Raises:
         InputError: the model has no such submodule, or an option cannot be meant.

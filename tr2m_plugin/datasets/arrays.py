@@ -118,7 +118,7 @@ def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
 
     Args:
         source: a one-channel PNG or TIFF of 8 or 16 bits or of floats, a .npy file, or an array reference.
-        kinds: of numbers that it may have, as numpy's `dtype.kind`. Default: real numbers.
+        kinds: kinds of numbers that it may have, as numpy's `dtype.kind`. Default: real numbers.
 
     Raises:
         InputError: the file is missing, is unreadable, is empty, is a JPEG, has other numbers or more than one

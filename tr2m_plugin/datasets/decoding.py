@@ -35,7 +35,7 @@ ZEROS = bytes(32)
 """So many are rare in the data of a JPEG, and common where a disk or a download lost a part."""
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
-"""Of sensors, whose numbers come in 16 bits."""
+"""How many bits sensors give, whose numbers come in 16 bits."""
 
 HINTS = {
     "convert it to JPEG": (".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
@@ -56,7 +56,7 @@ def decode(source: str, flags: int, kind: str, deep: bool = True) -> tuple[np.nd
 
     Args:
         source: the file.
-        flags: of `cv2.imdecode`.
+        flags: flags of `cv2.imdecode`.
         kind: what it should be, for messages.
         deep: whether it may have one channel of more than 8 bits. Default: True.
 

@@ -38,7 +38,7 @@ class Header:
         size: height and width of the pixels as they are stored.
         orientation: how EXIF says that they are to be turned, 1 to 8; None where the file does not say.
         deep: whether it has one channel of more than 8 bits, as depth maps have.
-        bits: of 16, how many carry the picture; None where the file does not say.
+        bits: how many of 16 bits carry the picture; None where the file does not say.
         frames: how many pictures it holds.
     """
 

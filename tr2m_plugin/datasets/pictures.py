@@ -26,7 +26,7 @@ IMAGE_SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
 DEEP_SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2")
-"""Of files that may hold depth maps."""
+"""Suffixes of files that may hold depth maps."""
 
 PREDICTION, PREDICTED = "tr2m prediction", ("_color", "_depth")
 """The `format` of the JSON file beside a prediction, and how the names of its pictures end."""
@@ -167,7 +167,7 @@ def find_sentence(picture: Path, sample_id: str | None = None) -> Path | None:
 
     Args:
         picture: its file.
-        sample_id: of which the last part counts. Default: none.
+        sample_id: sample id, of which the last part counts. Default: none.
     """
     short = next((picture.stem.removesuffix(end) for end in PAIRED if picture.stem.endswith(end)), None)
     short = short if sample_id is None else sample_id.rpartition("/")[2]

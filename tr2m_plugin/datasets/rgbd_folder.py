@@ -40,10 +40,10 @@ class RGBDFolder:
         root: the folder.
         image: pattern of the pictures' names below the root.
         depth: pattern of the depth maps' names. Default: no depth.
-        name: of the dataset. Default: the folder's name.
+        name: name of the dataset. Default: the folder's name.
         depth_scale: factor from stored numbers to the unit: 0.001 for millimetres in a PNG that are wanted as metres.
             Needed with `depth`.
-        unit: of depth after scaling, "m" or "mm". Needed with `depth`.
+        unit: unit of depth after scaling, "m" or "mm". Needed with `depth`.
         depth_range: nearest and farthest depth evaluated, in the unit. Needed with `depth`.
         domain: indoor, outdoor, surgical or any other. Default: "".
         intrinsics: fx, fy, cx, cy in pixels. Default: unknown.

@@ -122,7 +122,7 @@ class WeightedBatchSampler(MixtureBatchSampler):
     Args:
         sampler: see `MixtureBatchSampler`.
         batch_size: see `MixtureBatchSampler`.
-        weights: of the datasets by name; those not named have 1, and 0 leaves a dataset out. Default: all alike.
+        weights: weights of the datasets by name; 0 leaves one out, those not named have 1. Default: all alike.
         batches: per epoch and process. Default: as many as all pictures fill.
 
     Raises:

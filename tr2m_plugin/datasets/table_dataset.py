@@ -36,7 +36,7 @@ def check_range(rows: Sequence[IndexRow]) -> None:
     """Raises an InputError for a dataset of which no depth is in its range, as with a wrong `depth_scale`.
 
     Args:
-        rows: of the index, with paths that can be opened.
+        rows: rows of the index, with paths that can be opened.
     """
     by_dataset: dict[str, list[IndexRow]] = defaultdict(list)
     for row in rows:

@@ -63,7 +63,7 @@ class DepthMetric(BaseMetric):
         results are joined by the images' names.
 
         Args:
-            size: of the dataset; not needed.
+            size: size of the dataset; not needed.
         """
         if self._failed:
             found = f"{len(self._failed)} predictions count as clamped, the first {self._failed[0]}"

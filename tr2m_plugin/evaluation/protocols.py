@@ -58,7 +58,7 @@ class Protocol:
         flip_average: whether a model's output is averaged with that of the mirror image. Default: False.
         description: source of the sentence that a picture comes with, its first. Default: the picture's first of all.
         reader: options of the dataset's reader, which decide how picture and truth are loaded.
-        name: of the protocol. Default: range, of which nothing else is said.
+        name: name of the protocol. Default: range, of which nothing else is said.
         dataset: that it is for.
     """
 

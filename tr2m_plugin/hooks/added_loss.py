@@ -17,7 +17,7 @@ def add_loss(model: nn.Module, name: str, make: Callable[[], Contrast | None], h
 
     Args:
         model: whose forward in mode `loss` returns a dict.
-        name: of the loss.
+        name: name of the loss.
         make: gives what makes the loss, None once it is no more.
         held: keeps as `returned` what a forward returned that is no dict.
     """

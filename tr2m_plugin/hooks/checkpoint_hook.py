@@ -118,7 +118,7 @@ class SafeCheckpointHook(CheckpointHook):
         """The file of that name in the own folder, if the name is one that this hook gives.
 
         Args:
-            path: of which only the name counts.
+            path: a file's name or path; only the name counts.
             before: its number must be smaller. Default: any.
         """
         assert self._folder is not None

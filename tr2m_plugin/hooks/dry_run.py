@@ -30,7 +30,7 @@ def dry_run(model: nn.Module, feature: str, dataset: Any, collate: Any) -> DryRu
     Args:
         model: called as `model(**batch, mode="loss")`, after its `data_preprocessor` where it has one.
         feature: name of the submodule whose output is wanted.
-        dataset: of the training data.
+        dataset: dataset of the training data.
         collate: makes a batch of a list of its items.
 
     Raises:

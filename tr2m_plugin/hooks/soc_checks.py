@@ -30,7 +30,7 @@ def idle(model: nn.Module | None, name: str, added: bool, returned: str | None) 
 
     Args:
         model: that was trained.
-        name: of the loss.
+        name: name of the loss.
         added: whether the model's forward returned losses that it was added to.
         returned: what the forward returned otherwise.
     """

@@ -70,8 +70,8 @@ class SOCHook(Hook):
         interval: the contrast is computed in every so-many-th iteration, and zero in the others. Default: 1.
         projector_optim: `lr_mult` and `decay_mult`, factors on the learning rate and the weight decay that the
             optimizer has for all parameters, for those of the projector. Default: 1 each.
-        name: of the loss, `loss_NAME`, the projector, `NAME_projector`, and the checkpoint's key, `NAME_hook`: each of
-            several hooks has its own. Default: soc.
+        name: name of the loss, `loss_NAME`, the projector, `NAME_projector`, and the checkpoint's key, `NAME_hook`:
+            each of several hooks has its own. Default: soc.
 
     Raises:
         InputError: the model has no such submodule; the feature's shape or channels are not as promised, it carries no

@@ -58,7 +58,7 @@ class TrueDepth:
         """True depth, (B, 1, H, W) float.
 
         Args:
-            inputs: of the forward, by name.
+            inputs: inputs of the forward, by name.
 
         Raises:
             InputError: there is none, or it has another shape; the message offers what could be it.

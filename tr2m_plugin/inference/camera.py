@@ -17,7 +17,7 @@ ROWS = 256
 """How many rows of a picture are points in memory at once."""
 
 FAR = 0.4
-"""Of the way from the middle of a picture to its edge; half the picture's size puts the principal point at 0.5."""
+"""How much of the way from the middle of a picture to its edge a principal point may lie; half the picture's size puts the principal point at 0.5."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def back_project(depth: np.ndarray, camera: Intrinsics, first_row: int = 0) -> n
 
     Args:
         depth: a picture's depth, or some rows of it.
-        camera: of the picture.
+        camera: camera of the picture.
         first_row: number of the first of these rows. Default: 0.
     """
     v, u = np.indices(depth.shape, dtype=np.float32)
@@ -128,8 +128,8 @@ def write_ply(path: Path, depth: np.ndarray, colors: np.ndarray, camera: Intrins
         path: the file.
         depth: (H, W).
         colors: (H, W, 3) uint8 RGB.
-        camera: of the picture.
-        unit: of depth, which the header names beside the axes.
+        camera: camera of the picture.
+        unit: unit of depth, which the header names beside the axes.
     """
     names = [*((name, "f4") for name in "xyz"), *((name, "u1") for name in ("red", "green", "blue"))]
     kinds = {"f4": "float", "u1": "uchar"}

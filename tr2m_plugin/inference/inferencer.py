@@ -54,7 +54,7 @@ class TR2MInferencer:
             pictures' aspect ratio. Default: the model's own.
 
     Attributes:
-        name: of the model, without the folders that say where it lies.
+        name: name of the model, without the folders that say where it lies.
 
     Raises:
         InputError: the model or its weights cannot be opened, or the size is none.
@@ -112,8 +112,8 @@ class TR2MInferencer:
             fov: horizontal field of view in degrees, for point clouds. Default: unknown.
             intrinsics: fx, fy, cx, cy in pixels, for point clouds. Default: unknown.
             batch_size: pictures per batch. Default: 8.
-            names: of the predictions and their files. Default: the pictures' own; arrays are numbered, in an `out_dir`
-                from the first number on that is free.
+            names: names of the predictions and their files. Default: the pictures' own; arrays are numbered, in an
+                `out_dir` from the first number on that is free.
             png_unit: see `write_prediction`.
 
         Returns:
@@ -153,7 +153,7 @@ class TR2MInferencer:
         Args:
             inputs: see `__call__`, as are the next three.
             text: sentences.
-            unit: of the depth.
+            unit: unit of the depth.
             batch_size: pictures per batch.
             skip: see `list_pictures`. Default: none.
             on_error: called for a picture that cannot be read, has no description or cannot be predicted, which is

@@ -36,7 +36,7 @@ class Prediction:
     """Metric depth of one picture.
 
     Attributes:
-        name: of the picture, without extension.
+        name: name of the picture, without extension.
         image: the picture, (H, W, 3) uint8 RGB.
         depth: planar depth in `unit`, (H, W) float32.
         unit: "m" or "mm".
@@ -105,7 +105,7 @@ def write_prediction(
     Args:
         folder: made if need be.
         prediction: what to write.
-        camera: of the picture. Default: unknown, no point cloud.
+        camera: camera of the picture. Default: unknown, no point cloud.
         png_unit: "mm" for a PNG in millimetres, as ROS reads them (REP 118): what is farther than 65,535 of them is 0,
             no measurement, and the JSON counts it as `png_beyond`. Default: as fine as 16 bits allow.
 

@@ -77,7 +77,7 @@ def confident_pseudo_depth(
         target: true depth, (B, 1, H, W); zero, negative or not finite means no measurement.
         valid: further restricts the measured pixels, (B, 1, H, W) bool. Default: all.
         threshold: ρ, which the paper does not state. Default: 0.8.
-        space: of the fit, see `fit_scale_shift`. Default: disparity.
+        space: space of the fit, see `fit_scale_shift`. Default: disparity.
     """
     mask = valid_depth(target, valid)
     alpha, beta = fit_scale_shift(relative, target, valid, space)
@@ -98,7 +98,7 @@ class PseudoDepthLoss(nn.Module):
 
     Args:
         threshold: ρ. Default: 0.8.
-        space: of the fit. Default: disparity.
+        space: space of the fit. Default: disparity.
         lam: λ of eq. 4. Default: 0.15.
         loss_weight: weight in the total loss. Default: 0.5.
     """

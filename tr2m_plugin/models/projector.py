@@ -15,9 +15,9 @@ class SOCProjector(BaseModule):
     At the paper's width of 1024 it has 0.19 M parameters, as stated there; how they are split is not.
 
     Args:
-        in_channels: of the feature map.
+        in_channels: number of channels of the feature map.
         hidden_channels: between the convolutions. Default: 160.
-        out_channels: of the embedding. Default: 160.
+        out_channels: number of channels of the embedding. Default: 160.
         pool: factor of the max pooling; 1 leaves it out. Default: 2.
         init_cfg: MMEngine initialisation.
     """

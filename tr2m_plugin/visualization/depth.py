@@ -22,7 +22,7 @@ LARGEST = 2000
 """The most pixels that a side of a drawn map has."""
 
 DOTS, MARGIN, ABOVE, BAR = 100, 8, 50, 110
-"""Of a drawn map: dots per inch, and pixels around it, for the text above and for the bar at its right."""
+"""A drawn map has so many dots per inch, and pixels around it, for the text above and for the bar at its right."""
 
 SPARSE = 0.3
 """Share of known pixels below which a map is drawn with larger points."""

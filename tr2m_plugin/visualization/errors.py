@@ -52,7 +52,7 @@ def draw_errors(path: Path, examples: Sequence[Example], unit: str, title: str, 
     Args:
         path: PNG file.
         examples: at least one.
-        unit: of depth.
+        unit: unit of depth.
         title: written above.
         worst: AbsRel of the last colour. Default: 0.5.
     """

@@ -45,7 +45,7 @@ def draw_features(
         method: how features are placed. Default: tsne.
         num_classes: |C| of eq. 7. Default: 20.
         most: points per panel, drawn at random from all. Default: 3000.
-        seed: of the draw and of the placing. Default: 0.
+        seed: seed of the draw and of the placing. Default: 0.
 
     Returns:
         (H, W, 3) uint8 RGB.

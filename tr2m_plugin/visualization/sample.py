@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 WIDE = 1.8
 """Width over height from which on panels stand below each other."""
 WIDTH, DOTS = 12.0, 120
-"""Of the figure: inches, and dots per inch."""
+"""Width of the figure in inches, and dots per inch."""
 SMALL, LETTER, LINE = 9, 0.075, 0.155
-"""Of texts: size in points, and width of a letter and height of a line in inches."""
+"""Size of texts in points, and width of a letter and height of a line in inches."""
 LETTERS, LINES = int((WIDTH - 0.3) / LETTER), 8
-"""Of texts: letters in a line, and the most lines of a sentence."""
+"""How many letters are in a line, and the most lines of a sentence."""
 
 
 def draw_sample(
@@ -53,7 +53,7 @@ def draw_sample(
         title: written above.
         picture: (H, W, 3) uint8 RGB.
         depth: (h, w), 0 = no measurement.
-        unit: of depth, "m" or "mm".
+        unit: unit of depth, "m" or "mm".
         protocol: whose window is outlined.
         sentences: source and text of the descriptions. Default: none, which is said.
     """

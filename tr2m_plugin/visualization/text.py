@@ -18,7 +18,7 @@ def write_text(put: Callable[..., Any], text: str, letters: int, lines: int = 1,
 
     Args:
         put: a method of matplotlib's that takes a text, such as `axes.set_title`.
-        text: of any length and any characters; control characters become blanks.
+        text: a text of any length and any characters; control characters become blanks.
         letters: per line.
         lines: the most. Default: 1.
         **options: of `put`.

@@ -26,7 +26,7 @@ class Returns:
     Attributes:
         space: `depth`, or `disparity`: the larger, the nearer.
         metric: whether scale and shift are known; otherwise it takes an alignment with the truth to measure it.
-        unit: of metric depth, "m" or "mm"; None for the unit of the dataset, as of models trained on it.
+        unit: unit of metric depth, "m" or "mm"; None for the unit of the dataset, as of models trained on it.
     """
 
     space: Space

@@ -43,10 +43,10 @@ class Reader(ABC):
         allow_missing: leave out pictures with a word whose files are not there. Default: False, they are an error.
 
     Attributes:
-        name: of the dataset, in tables and protocols.
+        name: name of the dataset, in tables and protocols.
         title: as its publisher calls it.
         domain: indoor, outdoor or surgical.
-        unit: of depth, "m" or "mm".
+        unit: unit of depth, "m" or "mm".
         counts: published number of pictures by split.
         publisher: where it comes from.
         digests: MD5 of the published split files by split, where there is one that everybody has.

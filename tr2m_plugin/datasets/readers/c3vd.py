@@ -144,7 +144,7 @@ class C3VD(Reader):
 
 
 def _old_name(folder: str) -> str:
-    """Of a video by the name of its folder: `c0_cecum_t1_v2` was `cecum_t1_b`."""
+    """A video's first name, by its folder's: `c0_cecum_t1_v2` was `cecum_t1_b`."""
     match = re.fullmatch(r"c0_([a-z]+)_(t\d)_v([1-9])(_p\d)?", folder.removesuffix("_under_review"))
     if not match or match[1] not in SEGMENTS:
         return folder.removesuffix("_under_review")

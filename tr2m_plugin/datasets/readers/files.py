@@ -41,7 +41,7 @@ def find_list(folder: Path, names: Sequence[str], given: str | None = None) -> P
 
     Args:
         folder: the root.
-        names: of the file.
+        names: names of the file.
         given: a path that takes precedence, relative to the root or absolute. Default: none.
 
     Raises:

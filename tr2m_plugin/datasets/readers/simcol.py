@@ -124,5 +124,5 @@ class SimCol3D(Reader):
 
 
 def _trajectory(folder: str) -> str:
-    """Of a folder's name."""
+    """The trajectory that a folder's name is of."""
     return folder.removeprefix("Frames_").removesuffix("_OP")

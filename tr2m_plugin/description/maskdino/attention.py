@@ -40,7 +40,7 @@ class DeformableAttention(nn.Module):
     """Each query looks at a few learned points around its reference, in every level.
 
     Args:
-        channels: of queries and values.
+        channels: number of channels of queries and values.
         levels: feature maps.
         heads: attention heads.
     """

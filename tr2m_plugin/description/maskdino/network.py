@@ -32,12 +32,12 @@ class Sizes(NamedTuple):
     """Everything about the network that its weights' shapes tell.
 
     Attributes:
-        encoder_channels: of the encoder's four stages.
+        encoder_channels: numbers of channels of the encoder's four stages.
         features: how many of its stages, the last ones, the pixel decoder takes.
         levels: how many levels it makes of them; the further ones are made from the last stage.
         fine_first: the order of the levels, the authors' `low2high`.
         channels: inside; classes: of objects; mask_channels: of the mask embedding.
-        heads: of attention; encoder_layers, decoder_layers; encoder_ffn, decoder_ffn: widths.
+        heads: number of heads of attention; encoder_layers, decoder_layers; encoder_ffn, decoder_ffn: widths.
     """
 
     encoder_channels: tuple[int, ...]
@@ -94,7 +94,7 @@ class PixelDecoder(nn.Module):
     """From the encoder's stages to the levels that queries look at, and to the map that masks are cut from.
 
     Args:
-        sizes: of the network.
+        sizes: sizes of the network.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -176,7 +176,7 @@ class Predictor(nn.Module):
     """Chooses the best pixels as queries and refines their classes, boxes and masks.
 
     Args:
-        sizes: of the network.
+        sizes: sizes of the network.
         num_queries: how many pixels are chosen.
         box_init: the queries' first boxes: `no` takes the pixels' own, `mask2box` and `bitmask` the bounding boxes of
             their first masks, counted in two ways.
@@ -265,7 +265,7 @@ class MaskDino(nn.Module):
 
     Args:
         encoder: gives `feature_maps` of four stages, as `ResNetBackbone` and `SwinBackbone` of transformers do.
-        sizes: of the rest.
+        sizes: sizes of the rest.
         num_queries: objects that are predicted. Default: 300.
         box_init: see `Predictor`. Default: no, as in the panoptic models.
     """

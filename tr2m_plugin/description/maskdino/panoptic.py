@@ -55,13 +55,13 @@ def panoptic_segments(
     """Joins the confident masks to a map in which every pixel belongs to one segment or none.
 
     Args:
-        outputs: of `MaskDino`; `pred_logits` (1, Q, classes) and `pred_masks` (1, Q, h, w). Without `image_size` the
-            masks are those of the whole picture.
+        outputs: outputs of `MaskDino`; `pred_logits` (1, Q, classes) and `pred_masks` (1, Q, h, w). Without
+            `image_size` the masks are those of the whole picture.
         size: height and width of the original picture.
         object_mask_threshold: queries whose best class scores no higher are left out. Default: 0.25.
         overlap_threshold: a segment is left out when less than this share of its mask is its own. Default: 0.8.
-        temperature: of the softmax over class scores by which masks compete; None lets the scores themselves compete.
-            Default: 0.06.
+        temperature: temperature of the softmax over class scores by which masks compete; None lets the scores
+            themselves compete. Default: 0.06.
         things: classes that are counted one by one; segments of any other class are merged. Default: COCO's.
 
     Returns:

@@ -47,7 +47,7 @@ class DepthNetwork(Frozen):
     Args:
         pretrained: a model for `AutoModelForDepthEstimation`, such as Intel/zoedepth-nyu-kitti,
             depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf, apple/DepthPro-hf or vinvino02/glpn-nyu.
-        revision: of the hub repository. Default: its main branch.
+        revision: revision of the hub repository. Default: its main branch.
         dtype: precision of the weights. Default: float32.
         device: where to load it. Default: cpu.
 

@@ -158,7 +158,7 @@ def check_size(size: Any, place: str, patch_size: int = 14) -> None:
     Args:
         size: height and width.
         place: where it stands, for messages.
-        patch_size: of the network. Default: 14.
+        patch_size: patch size of the network. Default: 14.
 
     Raises:
         InputError: it is no size, too large, or does not divide into patches; the message names the nearest that does.
@@ -196,7 +196,7 @@ class DINOv2Encoder(Frozen):
     Args:
         pretrained: a `Dinov2Model`, or a `DepthAnythingForDepthEstimation`, whose backbone is taken. Default:
             facebook/dinov2-large.
-        revision: of the hub repository. Default: its main branch.
+        revision: revision of the hub repository. Default: its main branch.
         dtype: precision of the weights: "float32", "float16" or "bfloat16". Default: float32.
         device: where to load it. Default: cpu; it follows the model's `.to()` too.
 
@@ -242,7 +242,7 @@ class CLIPTextEncoder(Frozen):
 
     Args:
         pretrained: a `CLIPModel` or `CLIPTextModelWithProjection`. Default: openai/clip-vit-large-patch14.
-        revision: of the hub repository. Default: its main branch.
+        revision: revision of the hub repository. Default: its main branch.
         dtype: precision of the weights. Default: float32.
         device: where to load it. Default: cpu; it follows `.to()` too.
 

@@ -21,8 +21,8 @@ class DepthInput:
 
     Args:
         pretrained: the network's hub id, folder or packaged name.
-        model_type: of the network's config, such as depth_anything.
-        revision: of the hub repository. Default: its main branch.
+        model_type: model type of the network's config, such as depth_anything.
+        revision: revision of the hub repository. Default: its main branch.
         aligned: whether pictures that are stretched are so bilinear with aligned corners. Default: False.
 
     Raises:

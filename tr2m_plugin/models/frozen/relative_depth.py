@@ -33,7 +33,7 @@ class RelativeDepth(Frozen):
             what the network gives. Default: None.
         aligned: whether Depth Anything's pictures are brought to that size bilinear with aligned corners, as in the
             authors' release, and not as its own preprocessing does. Default: False.
-        revision: of the hub repository. Default: its main branch.
+        revision: revision of the hub repository. Default: its main branch.
         dtype: precision of the weights. Default: float32.
         device: where to load it. Default: cpu; it follows `.to()` too.
 

@@ -31,7 +31,7 @@ class HFDepthModel(SupervisedDepthModel):
         max_depth: the farthest depth, in the datasets' unit, that a disparity can mean. Default: 1000.
         loss: options of `SILogLoss`. Default: its defaults.
         flip_average: whether `predict` averages a picture and its mirror image. Default: False.
-        revision: of the hub repository. Default: its main branch.
+        revision: revision of the hub repository. Default: its main branch.
         data_preprocessor: config of MMEngine's. Default: the mean and deviation saved with the network.
         init_cfg: MMEngine initialisation.
 

@@ -34,11 +34,11 @@ class RescaleFactors(BaseModule):
 
     Args:
         text_channels: T, width of the text embedding. Default: 768 (CLIP ViT-L/14).
-        widths: of the shared layers. Default: as published.
-        head_widths: of each factor's layers before the last. Default: as published.
+        widths: widths of the shared layers. Default: as published.
+        head_widths: widths of each factor's layers before the last. Default: as published.
         coef_scale: c of A = c · exp(.). Default: 1, as published.
         coef_shift: c of B = c · exp(.). Default: 1, as published.
-        patch_size: of the image encoder, in pixels. Default: 14 (DINOv2).
+        patch_size: patch size of the image encoder, in pixels. Default: 14 (DINOv2).
         init_cfg: MMEngine initialisation.
     """
 

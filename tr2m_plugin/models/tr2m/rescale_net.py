@@ -121,7 +121,7 @@ class MapHead(nn.Module):
     """3×3, resize, 3×3, ReLU, 1×1, then c · exp in float32: one positive map.
 
     Args:
-        channels: of the input.
+        channels: number of channels of the input.
         hidden: channels at full resolution.
         coef: c.
         factor: the exponent's mean over the picture takes the place of the map.
@@ -162,7 +162,7 @@ class RescaleNet(BaseModule):
         maps: `both`; `scale` sets B = 0, `shift` sets A = 1 (Table 11). Default: both.
         factors: predicts one scale and one shift per picture instead of maps (Table 4, first row, whose network the
             paper does not describe): each head's exponent is averaged over the picture. Default: False.
-        patch_size: of the image encoder, in pixels. Default: 14 (DINOv2).
+        patch_size: patch size of the image encoder, in pixels. Default: 14 (DINOv2).
         init_cfg: MMEngine initialisation.
     """
 

@@ -58,7 +58,7 @@ class TR2M(BaseModel):
         loss_si: config of L_si (eq. 4). Default: SILogLoss.
         loss_pseudo: config of L_tp-si (eq. 6); None leaves it out. Default: PseudoDepthLoss.
         loss_smooth: config of L_es; None leaves it out. Default: SmoothnessLoss.
-        patch_size: of the image encoder in pixels. Default: the rescaling network's, which it must be.
+        patch_size: patch size of the image encoder in pixels. Default: the rescaling network's, which it must be.
         data_preprocessor: config of MMEngine's.
         init_cfg: MMEngine initialisation.
     """

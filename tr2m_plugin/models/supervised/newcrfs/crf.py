@@ -52,7 +52,7 @@ class WindowCRF(nn.Module):
     """One pass of messages inside windows: the features say who listens to whom, the potential what is said.
 
     Args:
-        channels: of features and potential.
+        channels: number of channels of features and potential.
         num_heads: attention heads.
         window: side of the windows in pixels.
         shift: by how many pixels the windows are shifted.
@@ -100,9 +100,9 @@ class NeuralWindowCRFs(nn.Module):
     """A level of the decoder: two window CRFs, the second on shifted windows, with the same potential.
 
     Args:
-        feature_channels: of the encoder's features.
+        feature_channels: number of channels of the encoder's features.
         channels: C, inside.
-        potential_channels: of the coarser level's prediction.
+        potential_channels: number of channels of the coarser level's prediction.
         num_heads: attention heads.
         window: side of the windows in pixels. Default: 7.
     """

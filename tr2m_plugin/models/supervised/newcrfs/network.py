@@ -59,8 +59,8 @@ class PyramidPooling(nn.Module):
     As in the published weights, group normalisation follows each pooled branch and batch normalisation the mixture.
 
     Args:
-        channels: of the coarsest features.
-        pool_channels: of each branch and of the result.
+        channels: number of channels of the coarsest features.
+        pool_channels: number of channels of each branch and of the result.
     """
 
     def __init__(self, channels: int, pool_channels: int) -> None:
@@ -96,7 +96,7 @@ class NeWCRFs(SupervisedDepthModel):
         version: size of the Swin encoder and its window: tiny07, base07, large07; mini07 is a small one of ours.
             Default: tiny07.
         max_depth: the farthest depth that can be predicted, in the datasets' unit. Default: 10.
-        drop_path_rate: of the encoder. Default: 0.3.
+        drop_path_rate: rate of dropped paths of the encoder. Default: 0.3.
         pretrained: a Swin classifier of that size for `SwinBackbone.from_pretrained`, whose encoder is where training
             starts. Default: random weights.
         loss: options of `SILogLoss`. Default: λ = 0.85, the root, times 10, over all valid pixels of the batch.
