@@ -1,46 +1,18 @@
 """A job on a cluster of three nodes, one of which is killed and one removed while each works."""
 
-import os
 import shutil
 import tempfile
 import threading
-import time
 from contextlib import suppress
-from pathlib import Path
 
-import numpy as np
 import pytest
-import ray
 
 from pipelines.sharded import run_sharded
 from pipelines.shards import Settings
+from tests.support.processors import ROWS, Gate, wait_until
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
 from tr2m_plugin.datasets.parquet import columns_of, read_table
 from tr2m_plugin.rows import ErrorRow
-
-ROWS = [{"dataset": "d", "sample_id": f"{i:03d}", "value": i} for i in range(8)]
-
-
-class Gate:
-    """Squares a row's value once the file `go` is there; says before which node it is on."""
-
-    def __init__(self, folder, device="cpu"):
-        self.folder = Path(folder)
-
-    def load(self, row):
-        return row["value"]
-
-    def compute(self, items):
-        (self.folder / ray.get_runtime_context().get_node_id()).touch()
-        wait_until(lambda: (self.folder / "go").exists())
-        return [np.array([item**2]) for item in items]
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 110
-    while not condition():
-        assert time.monotonic() < deadline, "nothing came in 110 s"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -49,8 +21,7 @@ def cluster(monkeypatch, repository):
 
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     monkeypatch.setenv("RAY_TMPDIR", folder)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(repository), str(Path(__file__).parent)]))
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(repository))
     made = Cluster()
     yield made
     made.shutdown()
@@ -65,8 +36,6 @@ def add_node(cluster):
 
 
 def test_a_job_outlives_its_nodes(cluster, tmp_path, monkeypatch, capfd):
-    import test_ray_cluster as by_name
-
     head, killed, removed = (add_node(cluster) for _ in range(3))
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     seen = tmp_path / "seen"
@@ -81,7 +50,7 @@ def test_a_job_outlives_its_nodes(cluster, tmp_path, monkeypatch, capfd):
     thread = threading.Thread(target=lose)
     thread.start()
     settings = Settings(shard_size=1, device="cpu")
-    run_sharded("gate", ROWS, by_name.Gate, {"folder": str(seen)}, "a", tmp_path / "out", settings)
+    run_sharded("gate", ROWS, Gate, {"folder": str(seen)}, "a", tmp_path / "out", settings)
     thread.join()
     found = {name: int(read_array(ref)[0]) for name, ref in find_arrays(tmp_path / "out").items()}
     assert found == {f"d/{i:03d}": i**2 for i in range(8)}

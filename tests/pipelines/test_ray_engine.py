@@ -1,65 +1,25 @@
 """Workers that die, hang or fail, on one Ray that all tests here share."""
 
-import os
-import signal
-import time
-from pathlib import Path
-
-import numpy as np
 import pytest
 
 from pipelines import ray_engine
 from pipelines.ray_session import ray_session
 from pipelines.sharded import run_sharded
 from pipelines.shards import Settings
+from tests.support.processors import ROWS, Square
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
 from tr2m_plugin.datasets.parquet import columns_of, read_table
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import ErrorRow
 
-ROWS = [{"dataset": "d", "sample_id": f"{i:03d}", "value": i} for i in range(8)]
-
-
-class Square:
-    """Squares a row's value; `deadly` values kill their worker, `slow` ones hang it the first time."""
-
-    def __init__(self, deadly=(), slow=(), folder=None, broken=None, device="cpu"):
-        if broken == "model":
-            raise InputError("model.bin is no model")
-        if broken == "machine":
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.deadly, self.slow, self.folder = deadly, slow, folder
-
-    def load(self, row):
-        return row["value"]
-
-    def compute(self, items):
-        if set(items) & set(self.deadly):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if set(items) & set(self.slow) and not (Path(self.folder) / "hung").exists():
-            (Path(self.folder) / "hung").touch()
-            time.sleep(600)
-        return [np.array([item**2]) for item in items]
-
 
 @pytest.fixture(scope="module")
-def by_name(repository):
-    """This module as workers import it, by name."""
-    here = str(Path(__file__).parent)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(repository), here]))
-        patch.syspath_prepend(here)
-        import test_ray_engine
-
-        yield test_ray_engine
-
-
-@pytest.fixture(scope="module")
-def local_ray(by_name, tmp_path_factory):
+def local_ray(repository, tmp_path_factory):
     """Ray of our own, although the home folder cannot be written and temporary folders have long names."""
     long = tmp_path_factory.mktemp("long") / ("x" * 100)
     long.mkdir()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(repository))
         patch.setenv("HOME", "/dev/null")
         patch.setenv("RAY_TMPDIR", str(long))
         patch.delenv("RAY_ADDRESS", raising=False)
@@ -82,12 +42,10 @@ def errors(out):
     return {row["sample_id"]: row["reason"] for row in read_table(out / "errors.parquet", columns_of(ErrorRow))}
 
 
-def test_workers_that_die_or_hang_cost_nothing_but_the_picture_that_kills(
-    by_name, local_ray, tmp_path, monkeypatch, capfd
-):
+def test_workers_that_die_or_hang_cost_nothing_but_the_picture_that_kills(local_ray, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(ray_engine, "TRIES", 1)
     options = {"deadly": [2], "slow": [5], "folder": str(tmp_path), "stall": 3}
-    assert run(tmp_path / "out", by_name.Square, **options) == [i**2 for i in range(8) if i != 2]
+    assert run(tmp_path / "out", Square, **options) == [i**2 for i in range(8) if i != 2]
     (reason,) = errors(tmp_path / "out").items()
     assert reason[0] == "002"
     assert reason[1].startswith("1 workers were lost on it (The actor died")
@@ -96,18 +54,18 @@ def test_workers_that_die_or_hang_cost_nothing_but_the_picture_that_kills(
     assert told.count("square: a worker is lost: it finished nothing in 3 s") == 1
 
 
-def test_a_constructor_fails_once_with_its_own_words(by_name, local_ray, tmp_path):
+def test_a_constructor_fails_once_with_its_own_words(local_ray, tmp_path):
     with pytest.raises(InputError, match=r"^model\.bin is no model$"):
-        run(tmp_path / "out", by_name.Square, broken="model")
+        run(tmp_path / "out", Square, broken="model")
 
 
-def test_workers_lost_one_after_another_end_the_run_in_a_line(by_name, local_ray, tmp_path, monkeypatch):
+def test_workers_lost_one_after_another_end_the_run_in_a_line(local_ray, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_engine, "LOSSES", 2)
     with pytest.raises(InputError, match=r"^2 workers were lost one after another; what is done is kept.*died[^\n]*$"):
-        run(tmp_path / "out", by_name.Square, broken="machine")
+        run(tmp_path / "out", Square, broken="machine")
 
 
-def test_a_worker_that_no_machine_can_hold(by_name, local_ray, tmp_path):
+def test_a_worker_that_no_machine_can_hold(local_ray, tmp_path):
     settings = Settings(4, 2, device="cpu", cpus_per_worker=1000)
     with pytest.raises(InputError, match=r"no machine has the 1000 processors and 0 GPUs .* lower cpus_per_worker"):
-        run_sharded("square", ROWS, by_name.Square, {}, "a", tmp_path / "out", settings)
+        run_sharded("square", ROWS, Square, {}, "a", tmp_path / "out", settings)

@@ -155,7 +155,7 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """Kind of its results: reproduced when a published dataset is whole and its protocol unchanged, else a fixture."""
+        """Kind of its results: reproduced for a whole published dataset with an unchanged protocol, else a fixture."""
         return result_kind(self.rows[0].reader, len(self.rows), self.protocol, self.chosen)
 
     @property

@@ -17,7 +17,7 @@ ROWS = 256
 """How many rows of a picture are points in memory at once."""
 
 FAR = 0.4
-"""How much of the way from the middle of a picture to its edge a principal point may lie; half the picture's size puts the principal point at 0.5."""
+"""How far from a picture's middle a principal point may lie, 1 at the edge; half the picture's size puts it at 0.5."""
 
 
 @dataclass(frozen=True)
