@@ -24,7 +24,7 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.model_folder import build_model, open_model
 from tr2m_plugin.rows import IndexRow
 
-ALIGNMENTS = ("median", "linear", "global", "global_all")
+ALIGNED_BY = ("median", "linear", "global", "global_all")
 """What ground truth makes of the relative depth: the paper's grey rows."""
 
 
@@ -111,7 +111,7 @@ def stage(run: Stage) -> None:
     before = before_fine_tuning(tr2m, run.root)
     if before is not None:
         evaluation.add_model(before)
-    evaluation.add_model(PrecomputedRelativeDepth(arrays, tr2m.facts.about["backbone"]), alignments=ALIGNMENTS)
+    evaluation.add_model(PrecomputedRelativeDepth(arrays, tr2m.facts.about["backbone"]), alignments=ALIGNED_BY)
     content = evaluation.write()
     Path("metrics.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     write_examples(evaluation.out, evaluation, tr2m)

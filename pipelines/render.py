@@ -26,7 +26,7 @@ from tr2m_plugin.workers import end_with_parent
 SMALLEST_OBJECT = 25
 """Pixels an object must show to be listed."""
 
-TABLES: dict[str, type[PictureRow]] = {"index": IndexRow, "scenes": SceneRow, "objects": ObjectRow}
+WORLD_TABLES: dict[str, type[PictureRow]] = {"index": IndexRow, "scenes": SceneRow, "objects": ObjectRow}
 """What is said of every picture."""
 
 _INDOOR = {*ROOMS, *HALLWAYS, *WAREHOUSES}
@@ -129,7 +129,7 @@ def render_chunk(chunk: Chunk, folder: Path) -> None:
     """
     domain = DOMAINS[chunk.dataset]
     arrays: dict[str, np.ndarray] = {}
-    rows: dict[str, list[PictureRow]] = {name: [] for name in TABLES}
+    rows: dict[str, list[PictureRow]] = {name: [] for name in WORLD_TABLES}
     for number in chunk.numbers:
         sample = render(chunk.dataset, chunk.split, number)
         name = chunk.sample_id(number)
@@ -143,8 +143,8 @@ def render_chunk(chunk: Chunk, folder: Path) -> None:
 
 
 def read_chunk(chunk: Chunk, folder: Path, name: str) -> list[PictureRow]:
-    """A rendered chunk's rows of one of `TABLES`."""
-    return [TABLES[name](**row) for row in json.loads(open_shard(folder / chunk.file).metadata()[name])]
+    """A rendered chunk's rows of one of `WORLD_TABLES`."""
+    return [WORLD_TABLES[name](**row) for row in json.loads(open_shard(folder / chunk.file).metadata()[name])]
 
 
 def start_server() -> None:
@@ -176,7 +176,7 @@ def stage(run: Stage) -> None:
                 worker.kill()
             raise
 
-    for name, kind in TABLES.items():
+    for name, kind in WORLD_TABLES.items():
         found = (row for chunk in chunks for row in read_chunk(chunk, folder, name))
         write_rows(folder / f"{name}.parquet", kind, found)
 

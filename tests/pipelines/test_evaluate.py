@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import evaluate, report
 from pipelines.estimators import PrecomputedRelativeDepth
-from pipelines.evaluate import ALIGNMENTS, read_split, report_failures
+from pipelines.evaluate import ALIGNED_BY, read_split, report_failures
 from pipelines.params import Stage
 from tr2m_plugin.benchmark.datasets import datasets_of
 from tr2m_plugin.benchmark.evaluation import Evaluation
@@ -25,7 +25,7 @@ BAD = [("rooms", "train"), ("rooms", "test")]
 """The datasets and splits of whose pictures the first gets depth that cannot be read."""
 OURS = ("TR2M", "TR2M, another scene's description", "TR2M, another domain's description")
 NAMES = ("median", "linear fit", "global", "global (all datasets)")
-BASELINES = {kind: f"mini_depth_anything {name}" for kind, name in zip(ALIGNMENTS, NAMES, strict=True)}
+BASELINES = {kind: f"mini_depth_anything {name}" for kind, name in zip(ALIGNED_BY, NAMES, strict=True)}
 PARAMS = {"batch_size": 4, "device": "cpu", "kind": "fixture", "seed": 0}
 
 

@@ -31,7 +31,7 @@ MISSING = "–"
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A method of a table.
 
     Args:
@@ -69,12 +69,12 @@ class Table:
     title: str
     header: tuple[tuple[str, ...], ...]
     texts: int
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     best: tuple[str | None, ...]
     second: tuple[str | None, ...]
     notes: tuple[str, ...]
 
-    def places(self, row: Row) -> list[tuple[str, str | None, str | None]]:
+    def places(self, row: TableRow) -> list[tuple[str, str | None, str | None]]:
         """Cells of a row, each with the best and second best of its column where the row is ranked."""
         none = (None,) * len(row.cells)
         best, second = (self.best, self.second) if row.ranked else (none, none)
@@ -96,13 +96,13 @@ def _value(dataset: str, result: Mapping[str, Any], metric: str) -> float | None
     return value * METRES[unit] / METRES[expected]
 
 
-def _row(layout: Mapping[str, Any], facts: Mapping[str, Any], results: Mapping[str, Any], measured: bool) -> Row:
+def _row(layout: Mapping[str, Any], facts: Mapping[str, Any], results: Mapping[str, Any], measured: bool) -> TableRow:
     facts = {**facts, "description": SENTENCES.get(facts.get("description", ""))}
     cells = [" ".join(str(facts.get(key) or MISSING).split()) for key in layout["columns"].values()]
     cells += [_number(_value(name, results.get(name, {}), m)) for name in layout["datasets"] for m in layout["metrics"]]
     if layout.get("ranked"):  # the paper ranks its own methods only
         cells.append(_number(facts.get("rank"), digits=1))
-    return Row(tuple(cells), facts["kind"], bool(facts.get("uses_ground_truth")), measured)
+    return TableRow(tuple(cells), facts["kind"], bool(facts.get("uses_ground_truth")), measured)
 
 
 def _measured(number: str, metrics: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -149,7 +149,7 @@ def _evaluated(facts: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     return f"{facts['model']}{f', {description}' if description else ''}: {'; '.join(parts)}."
 
 
-def _notes(layout: Mapping[str, Any], rows: Sequence[Row], ours: Sequence[tuple[Any, Any]]) -> tuple[str, ...]:
+def _notes(layout: Mapping[str, Any], rows: Sequence[TableRow], ours: Sequence[tuple[Any, Any]]) -> tuple[str, ...]:
     grey = any(row.grey for row in rows)
     notes = ["Best in bold, second best underlined" + (", among the rows without †." if grey else ".")]
     notes += ["†: uses ground truth."] if grey else []
@@ -164,7 +164,7 @@ def _notes(layout: Mapping[str, Any], rows: Sequence[Row], ours: Sequence[tuple[
 
 
 def _places(
-    rows: Sequence[Row], columns: Sequence[tuple[int, str]], width: int
+    rows: Sequence[TableRow], columns: Sequence[tuple[int, str]], width: int
 ) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
     """Best and second best cell of every column that holds a metric."""
     best: list[str | None] = [None] * width
@@ -223,7 +223,7 @@ def dataset_table(dataset: str, metrics: Mapping[str, Any]) -> Table:
         grey = bool(entry.get("uses_ground_truth"))
         kind = _kind(entry, {dataset: result})
         texts = (" ".join(method.split()), entry.get("alignment") or MISSING, kind)
-        rows.append(Row((*texts, *(_number(result.get(m)) for m in METRICS)), kind, grey, True))
+        rows.append(TableRow((*texts, *(_number(result.get(m)) for m in METRICS)), kind, grey, True))
         notes.append(_evaluated({"model": method}, {dataset: result}))
         unit = result.get("unit", "m")
     shown = [(i, metric) for i, metric in enumerate(METRICS, len(columns))]
@@ -239,7 +239,7 @@ def dataset_table(dataset: str, metrics: Mapping[str, Any]) -> Table:
 
 
 def _styled(
-    table: Table, row: Row, escape: Callable[[str], str], best: str, second: str, grey: str = "{}"
+    table: Table, row: TableRow, escape: Callable[[str], str], best: str, second: str, grey: str = "{}"
 ) -> list[str]:
     """Cells of a row with marks, each a format string."""
     if row.grey:

@@ -11,7 +11,7 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.losses.scale_oriented_contrast import ScaleOrientedContrastLoss, depth_classes, reduce_classes
 
 
-def check_options(feature: str, branch: str, momentum: float, keys: Sequence[str]) -> None:
+def check_contrast(feature: str, branch: str, momentum: float, keys: Sequence[str]) -> None:
     """Whether options of a contrast can be meant, before there is a model; see `ScaleOrientedContrast`.
 
     Raises:

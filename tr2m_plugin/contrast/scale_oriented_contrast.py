@@ -13,7 +13,7 @@ from mmengine.model import ExponentialMovingAverage
 from torch import Tensor, nn
 
 from tr2m_plugin.contrast.capture import capture, stop_at
-from tr2m_plugin.contrast.checks import check_feature, check_options, few_cells, unlike
+from tr2m_plugin.contrast.checks import check_contrast, check_feature, few_cells, unlike
 from tr2m_plugin.contrast.feature import DryRun, FeatureReachedError, Step, as_map, find_submodule, pick
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.losses.scale_oriented_contrast import ScaleOrientedContrastLoss
@@ -83,7 +83,7 @@ class ScaleOrientedContrast:
         keys: Sequence[str] = ("self", "shuffled"),
         dry_run: DryRun | None = None,
     ) -> None:
-        check_options(feature, branch, momentum, keys)
+        check_contrast(feature, branch, momentum, keys)
         followed = find_submodule(model, branch)
         find_submodule(model, feature)
         self.feature, self.branch, self.keys = feature, branch, tuple(keys)

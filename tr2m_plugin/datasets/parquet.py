@@ -44,9 +44,9 @@ def columns_of(kind: type[PictureRow]) -> dict[str, str]:
 TEXT_FEATURES: dict[str, str] = {"text": "string", "features": "list<float>"}
 """One row per distinct sentence."""
 
-KINDS = (IndexRow, ListedRow, SceneRow, DescriptionRow, ErrorRow)
+ROW_KINDS = (IndexRow, ListedRow, SceneRow, DescriptionRow, ErrorRow)
 
-KNOWN = {name: kind for table in (*map(columns_of, KINDS), TEXT_FEATURES) for name, kind in table.items()}
+KNOWN = {name: kind for table in (*map(columns_of, ROW_KINDS), TEXT_FEATURES) for name, kind in table.items()}
 """Types of columns by name, which are the same in all tables."""
 
 NEEDED = ("dataset", "sample_id", "text")

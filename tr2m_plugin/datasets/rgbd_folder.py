@@ -20,8 +20,8 @@ from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.files import read_lines, reading
 from tr2m_plugin.folders import count_reasons, is_utf8, walk
 from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.units import UNITS
 
-UNITS = ("m", "mm")
 ANY = ".*"
 """At a pattern's end: any extension of a picture, or of depth."""
 TRIED = 10

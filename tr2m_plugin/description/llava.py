@@ -30,7 +30,7 @@ FAMILIES = {"llama": "vicuna", "mistral": "mistral"}
 NOTHING = "An image."
 
 
-class Sentence(NamedTuple):
+class Answer(NamedTuple):
     """A cleaned answer.
 
     Attributes:
@@ -42,7 +42,7 @@ class Sentence(NamedTuple):
     flags: tuple[str, ...]
 
 
-def clean_answer(answer: str, prompt: str, ended: bool = True) -> Sentence:
+def clean_answer(answer: str, prompt: str, ended: bool = True) -> Answer:
     """An answer on one line, without an echo of the question.
 
     Args:
@@ -60,8 +60,8 @@ def clean_answer(answer: str, prompt: str, ended: bool = True) -> Sentence:
         stop = text.rfind(".")
         text = text[: stop + 1] if stop > 0 else text
     if not re.search(r"\w", text):
-        return Sentence(NOTHING, (*flags, "blank"))
-    return Sentence(text, tuple(flags))
+        return Answer(NOTHING, (*flags, "blank"))
+    return Answer(text, tuple(flags))
 
 
 class LlavaDescriber(Describer):
@@ -156,7 +156,7 @@ class LlavaDescriber(Describer):
             for (row, variant), answer in zip(questions, answers, strict=True)
         ]
 
-    def _answer(self, pairs: Sequence[tuple[np.ndarray, str]], start: int) -> Iterator[Sentence]:
+    def _answer(self, pairs: Sequence[tuple[np.ndarray, str]], start: int) -> Iterator[Answer]:
         batch = pairs[start : start + self.batch_size]
         tokens = self.generate([image for image, _ in batch], [prompt for _, prompt in batch])
         tokenizer = self.processor.tokenizer

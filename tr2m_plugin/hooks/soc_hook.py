@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from tr2m_plugin.contrast import ScaleOrientedContrast
-from tr2m_plugin.contrast.checks import check_options
+from tr2m_plugin.contrast.checks import check_contrast
 from tr2m_plugin.contrast.feature import DryRun, Step, find_submodule
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.added_loss import add_loss
@@ -100,7 +100,7 @@ class SOCHook(Hook):
         projector_optim: Mapping[str, float] | None = None,
         name: str = "soc",
     ) -> None:
-        check_options(feature, branch, momentum, keys)
+        check_contrast(feature, branch, momentum, keys)
         if interval < 1:
             raise InputError(f"interval must be 1 or more iterations, not {interval}")
         if set(projector_optim or {}) - {"lr_mult", "decay_mult"}:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from tr2m_plugin.benchmark.estimators.base import KINDS, Estimator, Facts, Request, Returns, register
+from tr2m_plugin.benchmark.estimators.base import ESTIMATORS, Estimator, Facts, Request, Returns, register
 from tr2m_plugin.benchmark.estimators.mmengine_model import MMEngineEstimator
 from tr2m_plugin.benchmark.estimators.networks import RelativeEstimator, TransformersEstimator
 from tr2m_plugin.benchmark.estimators.program import ProgramEstimator
@@ -52,7 +52,7 @@ def open_estimator(
         InputError: it is none of these, or does not say what it returns.
     """
     request = Request(os.fspath(model), weights, pick_device(device), dtype, returns)
-    kind = next((kind for kind in KINDS if kind.opens(request)), None)
+    kind = next((kind for kind in ESTIMATORS if kind.opens(request)), None)
     if kind is None:
         raise InputError(
             f"{request.model} has weights of its own: --weights is for configs, programs and TR2M's folders"

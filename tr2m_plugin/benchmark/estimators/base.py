@@ -151,13 +151,13 @@ class Estimator(ABC):
 
 
 Kind = TypeVar("Kind", bound=type[Estimator])
-KINDS: list[type[Estimator]] = []
+ESTIMATORS: list[type[Estimator]] = []
 """Kinds of estimators, in the order in which they are asked whether they open a model: the last registered first."""
 
 
 def register(kind: Kind) -> Kind:
     """Registers a kind of estimator, as a decorator of its class."""
-    KINDS.insert(0, kind)
+    ESTIMATORS.insert(0, kind)
     return kind
 
 
