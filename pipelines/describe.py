@@ -11,9 +11,9 @@ import numpy as np
 
 from pipelines.networks import weights_digest
 from pipelines.params import Stage, run_stage
-from pipelines.relative_depth import picture_stamp, stamped_row
 from pipelines.sharded import remove_others, run_sharded
 from pipelines.shards import Processor, settings_of
+from pipelines.stamps import picture_stamp, stamped_row
 from tr2m_plugin.datasets.parquet import dataset_names, read_rows, write_rows
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.description.describers import DESCRIBERS, Registered, check_role, make_describer

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import numpy as np
 
 from pipelines.describe import PictureProcessor, run_network
 from pipelines.params import Stage, run_stage
 from pipelines.sharded import remove_others
 from tr2m_plugin.description.describers import check_role
-from tr2m_plugin.description.listers import ObjectLister
 from tr2m_plugin.rows import IndexRow, ListedRow
+
+if TYPE_CHECKING:
+    from tr2m_plugin.description.listers import ObjectLister
 
 
 class ListProcessor(PictureProcessor):
@@ -20,8 +24,7 @@ class ListProcessor(PictureProcessor):
         return [self._rows(row, image) for row, image in items]
 
     def _rows(self, row: IndexRow, image: np.ndarray) -> list[ListedRow]:
-        lister = self.network
-        assert isinstance(lister, ObjectLister)  # `check_role` saw to it
+        lister = cast("ObjectLister", self.network)  # `check_role` saw to it
         found = lister.objects(image)
         labels: list[tuple[str | None, float | None]] = [*zip(found.labels, found.areas, strict=True)]
         return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from pipelines.networks import made_by, weights_digest
-from pipelines.params import Stage, code_digest, digest_files, package_files, run_stage
+from pipelines.params import Stage, code_digest, package_files, run_stage
 from pipelines.sharded import run_sharded
 from pipelines.shards import settings_of
+from pipelines.stamps import picture_stamp, stamped_row
 from tr2m_plugin.checks import is_name
-from tr2m_plugin.datasets.arrays import is_reference
-from tr2m_plugin.datasets.parquet import pack, read_rows, unpack
+from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import protocol_of
@@ -68,39 +67,6 @@ class RelativeDepthProcessor:
                 raise InputError(f"the network's output reaches {largest:g}, which half precision cannot hold")
             maps.extend(depth.astype(np.float16))
         return maps
-
-
-def picture_stamp(row: IndexRow, root: Path) -> dict[str, Any]:
-    """What a row's result depends on: its picture, as `file_stamp` tells its state."""
-    kept: dict[str, Any] = {name: getattr(row, name) for name in ("dataset", "sample_id", "image")}
-    if row.reader:
-        kept |= {"reader": row.reader, "extras": pack(row.extras)}
-    stamp = file_stamp(row.image, root)
-    return {**kept, "stamp": stamp} if stamp else kept
-
-
-def stamped_row(stamp: Mapping[str, Any], root: Path) -> IndexRow:
-    """What `picture_stamp` kept of a row, to load its picture by."""
-    known = {name: stamp.get(name) for name in ("dataset", "sample_id", "image", "reader")}
-    extras = unpack(stamp.get("extras"), "the extras of a picture")
-    return IndexRow(split="", extras=extras, **known).resolved(root)  # type: ignore[arg-type]
-
-
-def file_stamp(source: str, root: Path) -> list[Any]:
-    """What tells whether a source has changed: a file's size and time, or the content of the shard that holds an array.
-
-    Shards are made anew by the stage before, with the same size whatever they hold; empty for what is no file.
-    """
-    path = root / (source.partition("#")[0] if is_reference(source) else source)
-    if not path.is_file():
-        return []
-    stat = path.stat()
-    return [_content(path, stat.st_mtime_ns)] if is_reference(source) else [stat.st_size, stat.st_mtime_ns]
-
-
-@cache
-def _content(path: Path, changed: int) -> str:
-    return digest_files([path])
 
 
 def protocol_sizes(rows: Sequence[IndexRow]) -> dict[str, list[int]]:

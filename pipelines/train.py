@@ -15,7 +15,7 @@ from mmengine.config import Config
 import tr2m_plugin
 from pipelines.networks import check_made_by, weights_digest
 from pipelines.params import Stage, code_digest, digest, digest_files, package_files, run_stage
-from pipelines.relative_depth import file_stamp
+from pipelines.stamps import file_stamp
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.errors import InputError

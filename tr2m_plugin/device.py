@@ -1,9 +1,13 @@
 """Where networks run, and how precisely."""
 
-import torch
-from mmengine.device import get_device
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from tr2m_plugin.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def pick_device(wanted: str = "auto") -> str:
@@ -12,6 +16,9 @@ def pick_device(wanted: str = "auto") -> str:
     Raises:
         InputError: there is no such device.
     """
+    import torch
+    from mmengine.device import get_device
+
     if wanted == "auto":
         return get_device()
     try:
@@ -27,6 +34,8 @@ def precision(name: str) -> torch.dtype:
     Raises:
         InputError: there is none.
     """
+    import torch
+
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise InputError(f"dtype must be float32, float16 or bfloat16, not {name!r}")

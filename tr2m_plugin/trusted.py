@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from inspect import Parameter, isclass, signature
 from reprlib import Repr
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import MODELS, SCOPE
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PARTS: dict[str, tuple[str, ...]] = {
     "model": ("TR2M",),
@@ -171,6 +171,8 @@ def parameters_within(limit: int, message: str) -> Iterator[None]:
     Raises:
         InputError: modules with more parameters are made, or memory for one of them cannot even be asked for.
     """
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
     count = 0
 
     def add(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:

@@ -8,7 +8,8 @@ import torch
 from pipelines import relative_depth
 from pipelines.networks import weights_digest
 from pipelines.params import Stage
-from pipelines.relative_depth import RelativeDepthProcessor, picture_stamp, stage
+from pipelines.relative_depth import RelativeDepthProcessor, stage
+from pipelines.stamps import picture_stamp
 from tr2m_plugin.datasets.arrays import find_arrays, read_array, read_image, write_shard
 from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.datasets.table_dataset import TableDataset
