@@ -2,6 +2,8 @@
 
 import copy
 import doctest
+import gc
+import weakref
 
 import pytest
 import torch
@@ -72,7 +74,7 @@ def test_it_goes_on_from_its_state():
     resumed = ScaleOrientedContrast(again, "backbone", **OPTIONS)
     resumed.load_state_dict(state)
     assert loop(again, resumed, 2) == expected
-    with pytest.raises(InputError, match=r"trained with feature='backbone' .* not with feature='backbone.0'"):
+    with pytest.raises(InputError, match=r"with feature='backbone', not with feature='backbone.0'$"):
         ScaleOrientedContrast(again, "backbone.0", **OPTIONS).load_state_dict(state)
 
 
@@ -105,6 +107,36 @@ def test_without_a_forward_in_training_it_says_so():
     model.eval()(inputs)
     with pytest.raises(InputError, match="the model's forward in training never ran 'backbone'"):
         contrast(depth)
+
+
+def test_a_method_of_the_model_is_not_a_call_of_it():
+    model = SomebodysDepthModel()
+    contrast = ScaleOrientedContrast(model, "backbone", **OPTIONS)
+    inputs, _, depth = batch(0)
+    model.backbone(inputs)
+    with pytest.raises(InputError, match=r"'backbone' ran, but the model was not called .* branch='...'"):
+        contrast(depth)
+    part = ScaleOrientedContrast(model, "backbone", branch="backbone", **OPTIONS)
+    model.backbone(inputs)
+    assert part(depth) > 0
+
+
+def test_depth_has_a_channel():
+    model = SomebodysDepthModel()
+    contrast = ScaleOrientedContrast(model, "backbone", **OPTIONS)
+    inputs, _, depth = batch(0)
+    model(inputs)
+    with pytest.raises(InputError, match=r"true depth must be \(B, 1, H, W\), not \(4, 16, 20\)"):
+        contrast(depth[:, 0])
+
+
+def test_the_model_does_not_keep_it():
+    model = SomebodysDepthModel()
+    contrast = weakref.ref(ScaleOrientedContrast(model, "backbone", **OPTIONS))
+    gc.collect()
+    assert contrast() is None
+    inputs, samples, _ = batch(0)
+    model(inputs, samples, mode="loss")
 
 
 def test_the_example_runs():

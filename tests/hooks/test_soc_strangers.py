@@ -137,17 +137,15 @@ def test_few_cells_and_a_batch_of_one_are_told_once(tmp_path):
     assert text.count("of 2 × 2 cells after the projector 4 hold depth, fewer than the 20 classes") == 1
     run(tmp_path / "fine", log_level="WARNING")
     (log,) = (tmp_path / "fine").rglob("*.log")
-    assert "SOCHook" not in log.read_text()
+    assert "scale-oriented contrast" not in log.read_text()
 
 
 def test_another_feature_on_resume_is_named(tmp_path):
     run(tmp_path, iterations=2)
     with pytest.raises(
-        InputError, match=r"feature='backbone' of SOCHook, not with feature='backbone.0': resume with that, or"
+        InputError, match=r"feature='backbone', not with feature='backbone.0'; resume with what it had, or"
     ):
         run(tmp_path, {**HOOK, "feature": "backbone.0"}, resume=True)
     wider = {**HOOK, "projector": {**HOOK["projector"], "out_channels": 9}}
-    with pytest.raises(
-        InputError, match="another feature, branch or projector of SOCHook, not with feature='backbone'"
-    ):
+    with pytest.raises(InputError, match="another feature, branch or projector, not with feature='backbone'"):
         run(tmp_path, wider, resume=True)

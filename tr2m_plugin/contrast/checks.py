@@ -31,6 +31,8 @@ def check_feature(name: str, in_channels: int, feature: Tensor, depth: Tensor) -
     Raises:
         InputError: it is not, or cannot.
     """
+    if depth.ndim != 4 or depth.shape[1] != 1:
+        raise InputError(f"true depth must be (B, 1, H, W), not {tuple(depth.shape)}")
     if feature.shape[1] != in_channels:
         raise InputError(f"{name!r} has {feature.shape[1]} channels, but in_channels is {in_channels}")
     if len(feature) != len(depth):
@@ -56,12 +58,9 @@ def few_cells(loss: ScaleOrientedContrastLoss, query: Tensor, depth: Tensor) -> 
 
 
 def unlike(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Why training cannot resume with another feature; without `before` the checkpoint does not say which it had."""
+    """Why a state is not that of a contrast; without `before` it does not say which feature it had."""
     was, wanted = (
         ", ".join(f"{key}={options[key]!r}" for key in now if key in options and before.get(key) != now[key])
         for options in (before, now)
     )
-    return (
-        f"the checkpoint was trained with {was or 'another feature, branch or projector'} of SOCHook, not with "
-        f"{wanted}: resume with that, or start from the checkpoint's weights with load_from and without resume"
-    )
+    return f"the state is of a contrast with {was or 'another feature, branch or projector'}, not with {wanted}"

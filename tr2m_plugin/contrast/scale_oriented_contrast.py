@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -101,7 +102,8 @@ class ScaleOrientedContrast:
         # In evaluation mode it drops nothing and leaves running statistics to the moving average.
         self.key.requires_grad_(False).eval()
         self.captured: dict[str, Any] = {}
-        capture(model, feature, branch, self.captured, self.begin)
+        own = weakref.ref(self)  # the model's hooks do not keep it
+        capture(model, feature, branch, self.captured, lambda: _begin(own()))
         stop_at(self.key.module["branch"], feature[len(branch) :].lstrip("."), self.captured)
         self.checked = self._contrasted = self._begun = False
         self._warned: set[str] = set()
@@ -132,6 +134,11 @@ class ScaleOrientedContrast:
         feature = self._map("feature", depth)
         self._check(feature, depth)
         query = self.projector(feature)
+        if "inputs" not in self.captured:
+            raise InputError(
+                f"{self.feature!r} ran, but {self.branch or 'the model'} was not called as a whole, as the key branch "
+                "is: call it, model(...) and not a method of it, or name the part that is called, branch='...'"
+            )
         inputs, options = self.captured["inputs"]
         with torch.no_grad():
             with suppress(FeatureReachedError):
@@ -221,6 +228,11 @@ class ScaleOrientedContrast:
         if not self._contrasted and (message := few_cells(self.loss, query, depth)):
             self.warn(message)
         self._contrasted = True
+
+
+def _begin(contrast: ScaleOrientedContrast | None) -> None:
+    if contrast is not None:
+        contrast.begin()
 
 
 def _projector(model: nn.Module, options: Mapping[str, Any]) -> nn.Module:

@@ -244,7 +244,13 @@ class SOCHook(Hook):
             return
         own = checkpoint.get(self.checkpoint_key, {})
         if own:
-            self.contrast.load_state_dict(own)
+            try:
+                self.contrast.load_state_dict(own)
+            except InputError as error:
+                raise InputError(
+                    f"SOCHook cannot resume from this checkpoint: {error}; resume with what it had, or start from its "
+                    "weights with load_from and without resume"
+                ) from error
         if "optimizer" in checkpoint:
             self._group.put_on(checkpoint, own.get("optimizer"))
 
