@@ -76,7 +76,7 @@ def test_under_autocast_the_contrast_is_summed_in_float32(tmp_path):
         optim={"type": "tr2m_plugin.AutocastOptimWrapper", "dtype": "bfloat16"},
     )
     assert len(seen) == 4
-    for (query, keys, depth, depths), loss in seen:
+    for (query, keys, depth, depths, _), loss in seen:
         assert query.dtype == keys[0].dtype == torch.bfloat16
         assert loss.dtype == torch.float32
 

@@ -121,11 +121,6 @@ def test_a_given_range_is_shared_by_all_images_and_clamps():
     assert depth_classes(depth, 10, (0.0, 10.0)).tolist() == [[9, 5], [0, -1]]
 
 
-def test_reduced_cells_take_their_nearest_measured_pixel():
-    classes = torch.tensor([[[-1, -1, 3, -1], [-1, -1, -1, 7]]])
-    assert reduce_classes(classes, (1, 2)).tolist() == [[[-1, 7]]]
-
-
 def test_module_contrasts_maps_with_depth():
     query = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
     key = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(1))

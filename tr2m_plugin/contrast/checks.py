@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.losses.scale_oriented_contrast import ScaleOrientedContrastLoss, depth_classes, reduce_classes
+from tr2m_plugin.losses.scale_oriented_contrast import ScaleOrientedContrastLoss
 
 
 def check_contrast(feature: str, branch: str, momentum: float, keys: Sequence[str]) -> None:
@@ -47,7 +47,7 @@ def check_feature(name: str, in_channels: int, feature: Tensor, depth: Tensor) -
 def few_cells(loss: ScaleOrientedContrastLoss, query: Tensor, depth: Tensor) -> str | None:
     """A line when most pictures have fewer cells with depth than there are classes."""
     size = (query.shape[-2], query.shape[-1])
-    classes = reduce_classes(depth_classes(depth[:, 0], loss.num_classes, loss.depth_range), size)
+    classes = loss.classes(depth, size)
     measured = int((classes >= 0).flatten(1).sum(1).median())
     if measured >= loss.num_classes:
         return None

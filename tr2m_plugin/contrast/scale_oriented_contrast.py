@@ -146,13 +146,16 @@ class ScaleOrientedContrast:
             if "key" not in self.captured:
                 raise InputError(f"a copy of the model never runs its own {self.feature!r}: does it hold on to itself?")
             key = self.key.module["projector"](self._map("key", depth))
+        size = self.captured.get("size", (depth.shape[-2], depth.shape[-1]))
         self.clear()
         depth = depth.to(query.device)
         self._check_contrast(query, depth)
         # The batch is in random order already, so its neighbour is a random other image.
         maps = {"self": (key, depth), "shuffled": (key.roll(1, 0), depth.roll(1, 0))}
         chosen = [maps[name] for name in self.keys]
-        return self.loss(query, [k for k, _ in chosen], depth, [d for _, d in chosen])
+        # The picture and its cells before the projector's pooling, whose windows are those of the classes too.
+        grids = [size, (feature.shape[-2], feature.shape[-1])]
+        return self.loss(query, [k for k, _ in chosen], depth, [d for _, d in chosen], grids)
 
     def check(self, depth: Tensor) -> None:
         """Whether the model's last forward left a feature that can be contrasted; see `__call__`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tr2m_plugin.losses.scale_oriented_contrast import depth_classes, reduce_classes
+from tr2m_plugin.losses import ScaleOrientedContrastLoss
 
 
 def class_separation(
@@ -26,7 +26,8 @@ def class_separation(
         (B,) float64; NaN for an image without a pair of either kind.
     """
     size = (features.shape[-2], features.shape[-1])
-    classes = reduce_classes(depth_classes(depth[:, 0], num_classes, depth_range), size).flatten(1)
+    loss = ScaleOrientedContrastLoss(num_classes, depth_range=depth_range)
+    classes = loss.classes(depth, size).flatten(1)
     cells = features.double().flatten(2).transpose(1, 2)
     unit = cells / torch.linalg.vector_norm(cells, dim=2, keepdim=True).clamp(min=1e-12)
     member = (classes[:, None] == torch.arange(num_classes + 1, device=classes.device)[:, None]).double()

@@ -23,7 +23,8 @@ from tr2m_plugin.hooks.added_loss import add_loss
 from tr2m_plugin.hooks.dry_run import dry_run
 from tr2m_plugin.hooks.projector_group import ProjectorGroup
 from tr2m_plugin.hooks.soc_checks import check_losses, idle
-from tr2m_plugin.hooks.true_depth import TrueDepth, forward_inputs
+from tr2m_plugin.hooks.true_depth import TrueDepth, clip_to_range, forward_inputs
+from tr2m_plugin.losses.cells import CellClass
 from tr2m_plugin.losses.scale_oriented_contrast import Reduction
 from tr2m_plugin.registry import HOOKS, MODELS
 
@@ -57,7 +58,10 @@ class SOCHook(Hook):
         num_classes: |C| of eq. 7. Default: 20.
         loss_weight: weight of the contrast in the total loss. Default: 0.1.
         negative_reduction: `sum` or `mean` of the negative similarities over the key maps. Default: sum.
-        depth_range: (d_min, d_max) of eq. 7 for all images, in the unit of the depth maps. Default: each image's own.
+        depth_range: (d_min, d_max) of eq. 7 for all images, in the unit of the depth maps. Default: each image's own,
+            within the `depth_range` that its sample names, so that one far outlier does not make all else near.
+        cell: class of a feature's cell: `median` of its pixels' classes, or `nearest`, the nearest pixel's. Default:
+            median.
         momentum: share of the new weights in the moving average; 0.01 is the paper's coefficient of 0.99.
         keys: which key maps: `self`, `shuffled` or both. Default: both.
         gt: true depth, not finite or not above 0 where there is none, as `TrueDepth` takes it: a field of the data
@@ -91,6 +95,7 @@ class SOCHook(Hook):
         loss_weight: float = 0.1,
         negative_reduction: Reduction = "sum",
         depth_range: tuple[float, float] | None = None,
+        cell: CellClass = "median",
         momentum: float = 0.01,
         keys: Sequence[str] = ("self", "shuffled"),
         gt: str | dict | Callable[..., Tensor] = "gt_depth_map",
@@ -116,6 +121,7 @@ class SOCHook(Hook):
                 "loss_weight": loss_weight,
                 "negative_reduction": negative_reduction,
                 "depth_range": depth_range,
+                "cell": cell,
             }
         )
         self.feature, self.in_channels, self.branch = feature, in_channels, branch
@@ -203,7 +209,8 @@ class SOCHook(Hook):
         if "feature" not in contrast.captured:
             raise InputError(f"the model's forward in mode 'loss' never runs {self.feature!r}")
         assert self._model is not None
-        depth = self._true_depth(forward_inputs(self._model, args, kwargs))
+        inputs = forward_inputs(self._model, args, kwargs)
+        depth = clip_to_range(self._true_depth(inputs), inputs)
         if not contrast.checked:
             for message in check_losses(self.loss_name, losses):
                 contrast.warn(message)

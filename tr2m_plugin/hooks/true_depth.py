@@ -12,8 +12,10 @@ from mmengine.structures import BaseDataElement
 from numpy import ndarray
 from torch import Tensor, nn
 
+from tr2m_plugin.checks import are_numbers
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.registry import FUNCTIONS
+from tr2m_plugin.tensors import valid_depth
 
 SAMPLES = "data_samples"
 
@@ -36,6 +38,28 @@ def forward_inputs(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, A
         named.setdefault(SAMPLES, args[1])
     named.pop("mode", None)
     return named
+
+
+def clip_to_range(depth: Tensor, inputs: Mapping[str, Any]) -> Tensor:
+    """True depth with what lies outside the range that its sample names brought to the range's end.
+
+    Args:
+        depth: (B, 1, H, W); what is no measurement stays none.
+        inputs: inputs of the forward, by name; samples name their range, (nearest, farthest), as `depth_range`.
+    """
+    samples = inputs.get(SAMPLES)
+    if not isinstance(samples, (list, tuple)) or len(samples) != len(depth):
+        return depth
+    limits = depth.new_tensor([_range(sample) for sample in samples])[..., None, None, None]
+    return torch.where(valid_depth(depth), depth.clamp(limits[:, 0], limits[:, 1]), depth)
+
+
+def _range(sample: Any) -> tuple[float, float]:
+    """The range of depth that a sample names; without end where it names none."""
+    found: Any = sample.get("depth_range") if isinstance(sample, (Mapping, BaseDataElement)) else None
+    if not are_numbers(found, 2) or not found[0] < found[1]:
+        return 0.0, torch.inf
+    return found[0], found[1]
 
 
 class TrueDepth:

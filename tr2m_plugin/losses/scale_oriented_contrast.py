@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.losses.cells import CellClass, Size, reduce_classes
 from tr2m_plugin.registry import MODELS
 from tr2m_plugin.tensors import at_least_float32, valid_depth
 
@@ -43,15 +44,6 @@ def depth_classes(depth: Tensor, num_classes: int = 20, depth_range: tuple[float
     share = (high - torch.where(mask, depth, high)) / torch.where(high > low, high - low, 1)
     classes = torch.round(share * num_classes).clamp(0, num_classes)
     return torch.where(mask, torch.nan_to_num(classes), -1).long()
-
-
-def reduce_classes(classes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Class map (B, H, W) at a feature map's size (B, h, w): each cell takes its nearest measured pixel's class.
-
-    The largest class is the nearest depth and −1 the smallest value, so this is max pooling; sparse depth loses
-    no cell that holds a measurement.
-    """
-    return F.adaptive_max_pool2d(classes[:, None].float(), size)[:, 0].long()
 
 
 def scale_oriented_contrast(
@@ -125,6 +117,7 @@ class ScaleOrientedContrastLoss(nn.Module):
         negative_reduction: `sum` or `mean` over the key maps. Default: sum.
         depth_range: (d_min, d_max) of eq. 7 for all images. Default: each image's own.
         loss_weight: weight in the total loss. Default: 0.1.
+        cell: class of a feature's cell: the median of its pixels' classes, or the nearest. Default: median.
     """
 
     def __init__(
@@ -133,23 +126,40 @@ class ScaleOrientedContrastLoss(nn.Module):
         negative_reduction: Reduction = "sum",
         depth_range: tuple[float, float] | None = None,
         loss_weight: float = 0.1,
+        cell: CellClass = "median",
     ) -> None:
         super().__init__()
         self.num_classes, self.negative_reduction = num_classes, negative_reduction
-        self.depth_range, self.loss_weight = depth_range, loss_weight
+        self.depth_range, self.loss_weight, self.cell = depth_range, loss_weight, cell
 
-    def forward(self, query: Tensor, keys: Sequence[Tensor], depth: Tensor, key_depths: Sequence[Tensor]) -> Tensor:
-        """Contrast of a query map (B, D, h, w) with key maps of its shape; depths are (B, 1, H, W)."""
+    def classes(self, depth: Tensor, size: Size, grids: Sequence[Size] = ()) -> Tensor:
+        """Classes (B, h, w) of a feature map's cells, of depth (B, 1, H, W); see `reduce_classes`."""
+        classes = depth_classes(depth[:, 0], self.num_classes, self.depth_range)
+        return reduce_classes(classes, size, grids, self.cell, self.num_classes)
+
+    def forward(
+        self,
+        query: Tensor,
+        keys: Sequence[Tensor],
+        depth: Tensor,
+        key_depths: Sequence[Tensor],
+        grids: Sequence[Size] = (),
+    ) -> Tensor:
+        """Contrast of a query map (B, D, h, w) with key maps of its shape; depths are (B, 1, H, W).
+
+        Args:
+            query: features.
+            keys: features that they are contrasted with.
+            depth: true depth of the query.
+            key_depths: true depth of each key map.
+            grids: sizes of what lies between depth and features: the picture, its patches. Default: none.
+        """
         size = (query.shape[-2], query.shape[-1])
-
-        def classes(d: Tensor) -> Tensor:
-            return reduce_classes(depth_classes(d[:, 0], self.num_classes, self.depth_range), size).flatten(1)
-
         loss = scale_oriented_contrast(
             query.flatten(2).transpose(1, 2),
             [key.flatten(2).transpose(1, 2) for key in keys],
-            classes(depth),
-            [classes(d) for d in key_depths],
+            self.classes(depth, size, grids).flatten(1),
+            [self.classes(d, size, grids).flatten(1) for d in key_depths],
             self.num_classes,
             self.negative_reduction,
         )

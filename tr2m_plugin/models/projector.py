@@ -10,7 +10,7 @@ from tr2m_plugin.registry import MODELS
 
 @MODELS.register_module()
 class SOCProjector(BaseModule):
-    """Two 1×1 convolutions with a ReLU between them, then max pooling.
+    """Two 1×1 convolutions with a ReLU between them, then max pooling, whose last cells may be cut off.
 
     At the paper's width of 1024 it has 0.19 M parameters, as stated there; how they are split is not.
 
@@ -34,8 +34,8 @@ class SOCProjector(BaseModule):
         self.reduce = nn.Conv2d(in_channels, hidden_channels, 1)
         self.relu = nn.ReLU()
         self.expand = nn.Conv2d(hidden_channels, out_channels, 1)
-        self.pool = nn.MaxPool2d(pool) if pool > 1 else nn.Identity()
+        self.pool = nn.MaxPool2d(pool, ceil_mode=True) if pool > 1 else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, in_channels, h, w) to (B, out_channels, h // pool, w // pool)."""
+        """(B, in_channels, h, w) to (B, out_channels, ⌈h / pool⌉, ⌈w / pool⌉)."""
         return self.pool(self.expand(self.relu(self.reduce(features))))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from tr2m_plugin.errors import require
-from tr2m_plugin.losses.scale_oriented_contrast import depth_classes, reduce_classes
+from tr2m_plugin.losses import ScaleOrientedContrastLoss
 from tr2m_plugin.visualization.depth import DEPTH_COLORS
 from tr2m_plugin.visualization.text import write_text
 
@@ -55,7 +55,7 @@ def draw_features(
     panels = figure.subplots(1, len(named), squeeze=False)[0]
     for panel, (title, (maps, depth)) in zip(panels, named.items(), strict=True):
         size = (maps.shape[-2], maps.shape[-1])
-        classes = reduce_classes(depth_classes(depth[:, 0], num_classes), size).flatten()
+        classes = ScaleOrientedContrastLoss(num_classes).classes(depth, size).flatten()
         cells = torch.nn.functional.normalize(maps.float(), dim=1).permute(0, 2, 3, 1).flatten(0, 2)
         measured = np.flatnonzero((classes >= 0).numpy())
         chosen = np.random.default_rng(seed).permutation(measured)[:most]
