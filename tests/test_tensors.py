@@ -38,3 +38,10 @@ def test_the_mean_of_an_image_is_that_of_its_pixels_and_zero_without_any():
 )
 def test_half_precision_is_widened_and_double_stays(given, kept):
     assert at_least_float32(torch.ones(1, dtype=getattr(torch, given))).dtype == getattr(torch, kept)
+
+
+def test_a_picture_is_averaged_where_it_shrinks_whatever_the_other_side_does():
+    noise = np.random.default_rng(0).integers(0, 256, (40, 800, 3), np.uint8)
+    found = stretch_image(noise, (56, 80))
+    assert found.shape == (56, 80, 3)
+    assert found.std() < 35  # 74 of the noise, by a factor of about sqrt(10)

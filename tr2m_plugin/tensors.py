@@ -47,12 +47,13 @@ def stretch_image(image: np.ndarray, size: tuple[int, int], aligned: bool = Fals
         image: (H, W, 3) uint8 RGB.
         size: height and width.
         aligned: bilinear with aligned corners, as the authors' release does, (h, w, 3) float32 with nothing rounded.
-            Default: averaged when it shrinks, bilinear when it grows, uint8.
+            Default: averaged in the direction in which it shrinks, bilinear where it grows, uint8.
     """
     if image.shape[:2] == size:
         return image
     if aligned:
         batch = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]
         return F.interpolate(batch, size, mode="bilinear", align_corners=True)[0].numpy().transpose(1, 2, 0)
-    mode = cv2.INTER_AREA if image.shape[0] > size[0] else cv2.INTER_LINEAR
-    return cv2.resize(image, (size[1], size[0]), interpolation=mode)
+    shrunk = (min(size[1], image.shape[1]), min(size[0], image.shape[0]))
+    image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)

@@ -1,11 +1,15 @@
 """Picture, true depth and relative depth go through augmentation alike."""
 
+import colorsys
+
 import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 
 from tr2m_plugin.datasets.transforms import (
     MaskDepthBorder,
     RandomColor,
+    RandomColorJitter,
     RandomCropDepth,
     RandomFlipDepth,
     RandomRotateDepth,
@@ -107,3 +111,45 @@ def test_a_border_is_one_datasets():
     masked = MaskDepthBorder((1, 5, 2, 6), datasets=["nyu"])
     assert masked({"dataset": "nyu", "gt_depth": depth})["gt_depth"].sum() == 16
     assert masked({"dataset": "kitti", "gt_depth": depth})["gt_depth"].sum() == 48
+
+
+def test_jitter_equals_pillows():
+    """Brightness, contrast and saturation as PIL.ImageEnhance, each alone; hue as colorsys."""
+    image = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
+    none = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0, "prob": 1}
+    plain = RandomColorJitter(**none).transform({"img": image})["img"]
+    assert np.abs(plain.astype(int) - image).max() <= 1
+    for name, kind in (("brightness", "Brightness"), ("contrast", "Contrast"), ("saturation", "Color")):
+        np.random.seed(3)
+        found = RandomColorJitter(**{**none, name: 0.2}).transform({"img": image})["img"].astype(int)
+        errors = []
+        for factor in np.linspace(0.8, 1.2, 401):
+            slow = np.asarray(getattr(ImageEnhance, kind)(Image.fromarray(image)).enhance(factor)).astype(int)
+            errors.append(np.abs(found - slow).max())
+        assert min(errors) <= 2, name
+        assert errors[200] > 5, f"{name} changed the picture"
+    np.random.seed(1)
+    found = RandomColorJitter(**{**none, "hue": 0.1}).transform({"img": image})["img"]
+    turns = [colorsys.rgb_to_hsv(*(pixel / 255)) for array in (image, found) for pixel in array.reshape(-1, 3)]
+    before, after = np.array(turns).reshape(2, -1, 3)
+    colored = before[:, 1] > 0.3
+    turned = (after[:, 0] - before[:, 0] + 0.5)[colored] % 1 - 0.5
+    assert np.ptp(turned) < 0.03
+    assert 0.01 < abs(turned.mean()) <= 0.1
+
+
+def test_colours_are_of_their_datasets_and_keep_the_pictures_kind():
+    image = np.full((4, 4, 3), 100.4, np.float32)
+    color = RandomColor(prob=1, datasets=["nyu"])
+    assert color.transform({"img": image, "dataset": "kitti"})["img"] is image
+    found = color.transform({"img": image, "dataset": "nyu"})["img"]
+    assert found.dtype == np.float32
+    assert not np.array_equal(found, found.round())
+    assert RandomColorJitter(prob=1).transform({"img": image})["img"].dtype == np.float32
+
+
+@pytest.mark.parametrize("moves", [RandomFlipDepth(prob=1.0), RandomRotateDepth(2.0), RandomCropDepth((2, 2))])
+def test_features_that_would_stay_behind_are_refused(moves):
+    results = {"img": np.zeros((4, 4, 3), np.uint8), "tokens": np.zeros((1, 8), np.float32)}
+    with pytest.raises(InputError, match="image_features computed beforehand stay where they are"):
+        moves.transform(results)

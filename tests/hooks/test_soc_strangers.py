@@ -134,7 +134,7 @@ def test_few_cells_and_a_batch_of_one_are_told_once(tmp_path):
     (log,) = tmp_path.rglob("*.log")
     text = log.read_text()
     assert text.count("in a batch of one picture, the shuffled key map is the picture's own") == 1
-    assert text.count("of 2 × 2 cells after the projector 4 hold depth, fewer than the 20 classes") == 1
+    assert text.count("of 2 × 3 cells after the projector 6 hold depth, fewer than the 20 classes") == 1
     run(tmp_path / "fine", log_level="WARNING")
     (log,) = (tmp_path / "fine").rglob("*.log")
     assert "scale-oriented contrast" not in log.read_text()

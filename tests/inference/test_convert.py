@@ -51,6 +51,7 @@ def test_the_release_s_networks_and_size_are_the_default(release, tmp_path):
         "pretrained": "LiheYoung/depth-anything-small-hf",
         "size": [434, 560],
         "aligned": True,
+        "position_offset": 0.1,
     }
     assert config["text_encoder"]["pretrained"] == "openai/clip-vit-large-patch14"
     assert config["model"]["image_encoder"]["pretrained"] == "facebook/dinov2-large"

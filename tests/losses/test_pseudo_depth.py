@@ -111,3 +111,23 @@ def test_no_truth_no_loss_no_nan():
     loss.backward()
     assert loss.item() == 0
     assert (pred.grad == 0).all()
+
+
+def test_pseudo_depth_may_reach_beyond_the_farthest_measurement():
+    """A room measured to 5 m, whose far end at 8 m the sensor does not reach."""
+    depth = torch.linspace(1, 8, 50).repeat(1, 1, 20, 1)
+    relative, measured = 1 / depth, torch.where(depth < 5, depth, 0)
+    near = confident_pseudo_depth(relative, measured).depth
+    far = confident_pseudo_depth(relative, measured, farthest=torch.tensor([7.0])).depth
+    assert near.max() < 5
+    assert 6.8 < far.max() <= 7
+    torch.testing.assert_close(far[depth < 7], depth[depth < 7], rtol=1e-4, atol=1e-4)
+    pred = (depth * 1.1).requires_grad_()
+    losses = [
+        PseudoDepthLoss(bound=bound)(pred, relative, measured, farthest=torch.tensor([7.0]))
+        for bound in ("measured", "range")
+    ]
+    reached = [torch.autograd.grad(loss, pred, retain_graph=True)[0].ne(0).sum() for loss in losses]
+    assert reached[1] > reached[0]
+    with pytest.raises(InputError, match="bound must be 'measured' or 'range', not 'all'"):
+        PseudoDepthLoss(bound="all")

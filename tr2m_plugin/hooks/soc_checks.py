@@ -9,6 +9,8 @@ from torch import nn
 
 from tr2m_plugin.errors import InputError
 
+RESUMING = "resume with what it had, or start from its weights with load_from and without resume"
+
 
 def check_losses(name: str, losses: Mapping[str, Any]) -> Iterator[str]:
     """What is to be said about the names of a model's losses, beside which one of that name is put.

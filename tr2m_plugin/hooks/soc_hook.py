@@ -22,11 +22,11 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.hooks.added_loss import add_loss
 from tr2m_plugin.hooks.dry_run import dry_run
 from tr2m_plugin.hooks.projector_group import ProjectorGroup
-from tr2m_plugin.hooks.soc_checks import check_losses, idle
+from tr2m_plugin.hooks.soc_checks import RESUMING, check_losses, idle
 from tr2m_plugin.hooks.true_depth import TrueDepth, clip_to_range, forward_inputs
 from tr2m_plugin.losses.cells import CellClass
-from tr2m_plugin.losses.scale_oriented_contrast import Reduction
-from tr2m_plugin.registry import HOOKS, MODELS
+from tr2m_plugin.losses.scale_oriented_contrast import Reduction, ScaleOrientedContrastLoss
+from tr2m_plugin.registry import HOOKS
 
 PROJECTOR = "soc_projector"
 CHECKPOINT_KEY = "soc_hook"
@@ -114,16 +114,7 @@ class SOCHook(Hook):
             raise InputError(f"SOCHook's name must be one word of letters, digits and _, not {name!r}")
         self.name, self.loss_name = name, f"loss_{name}"
         self.projector_name, self.checkpoint_key = f"{name}_projector", f"{name}_hook"
-        self.loss = MODELS.build(
-            {
-                "type": "tr2m_plugin.ScaleOrientedContrastLoss",
-                "num_classes": num_classes,
-                "loss_weight": loss_weight,
-                "negative_reduction": negative_reduction,
-                "depth_range": depth_range,
-                "cell": cell,
-            }
-        )
+        self.loss = ScaleOrientedContrastLoss(num_classes, negative_reduction, depth_range, loss_weight, cell)
         self.feature, self.in_channels, self.branch = feature, in_channels, branch
         self.momentum, self.keys = momentum, tuple(keys)
         self._options: dict[str, Any] = {
@@ -254,10 +245,7 @@ class SOCHook(Hook):
             try:
                 self.contrast.load_state_dict(own)
             except InputError as error:
-                raise InputError(
-                    f"SOCHook cannot resume from this checkpoint: {error}; resume with what it had, or start from its "
-                    "weights with load_from and without resume"
-                ) from error
+                raise InputError(f"SOCHook cannot resume from this checkpoint: {error}; {RESUMING}") from error
         if "optimizer" in checkpoint:
             self._group.put_on(checkpoint, own.get("optimizer"))
 

@@ -22,6 +22,10 @@ NETWORKS = {
 """The frozen networks that the release stands on."""
 
 
+RELATIVE_DEPTH = {"type": "RelativeDepth", "aligned": True, "position_offset": 0.1}
+"""How the release runs the relative depth network."""
+
+
 def convert_release(
     path: str | os.PathLike,
     folder: str | os.PathLike,
@@ -75,7 +79,7 @@ def convert_release(
     }
     spec = ModelSpec(
         model,
-        {"type": "RelativeDepth", "pretrained": names["relative_depth"], "size": list(size), "aligned": True},
+        {**RELATIVE_DEPTH, "pretrained": names["relative_depth"], "size": list(size)},
         {"type": "CLIPTextEncoder", "pretrained": names["text_encoder"]},
         {"mm": list(SURGICAL)},
         {"source": "the authors' released weights (https://github.com/BeileiCui/TR2M)", "file": os.path.basename(path)},

@@ -217,7 +217,11 @@ class TR2MInferencer:
             yield self._prediction(name, image, sample, unit)
 
     def preprocess(
-        self, inputs: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
+        self,
+        inputs: Sequence[np.ndarray],
+        texts: Sequence[str],
+        size: Sequence[int] | None = None,
+        aligned: bool = False,
     ) -> dict[str, Any]:
         """Pictures and sentences as a batch for the model: frozen relative depth and text embeddings included.
 
@@ -225,20 +229,17 @@ class TR2MInferencer:
             inputs: (H, W, 3) uint8 RGB each.
             texts: a sentence each.
             size: height and width that the pictures are stretched to. Default: the inferencer's.
+            aligned: whether they are stretched as the relative depth network's config says, which is how the release
+                measures; bilinear, it makes noise of what is finer than a pixel of a small picture. Default: averaged.
         """
         inputs = [_for_networks(image) for image in inputs]
-        relative = self.relative_depth.predict(inputs, size or self.size)
+        aligned = aligned and self.relative_depth.aligned
+        relative = self.relative_depth.predict(inputs, size or self.size, aligned)
         height_width = (relative.shape[-2], relative.shape[-1])
         new = [t for t in dict.fromkeys(texts) if t not in self._texts]
         if new:
             self._texts.update(zip(new, self.text_encoder(new), strict=True))
-        samples = []
-        for depth, text in zip(relative, texts, strict=True):
-            sample = DepthDataSample(metainfo={"text": text})
-            sample.relative_depth_map = PixelData(data=depth)
-            sample.text_features = self._texts[text]
-            samples.append(sample)
-        aligned = self.relative_depth.aligned
+        samples = [_sample(*given, self._texts[given[1]]) for given in zip(relative, texts, strict=True)]
         pixels = [torch.from_numpy(stretch_image(i, height_width, aligned).transpose(2, 0, 1).copy()) for i in inputs]
         return {"inputs": pixels, "data_samples": samples}
 
@@ -271,6 +272,13 @@ def _in_unit(found: Prediction, unit: str) -> Prediction:
     reason = f"asked for; the model's own is {own}: {found.unit_reason}"
     depth = convert(found.depth, own, unit)
     return replace(found, depth=depth, unit=unit, scale=scale, shift=shift, unit_reason=reason)
+
+
+def _sample(depth: Tensor, text: str, embedding: Tensor) -> DepthDataSample:
+    sample = DepthDataSample(metainfo={"text": text})
+    sample.relative_depth_map = PixelData(data=depth)
+    sample.text_features = embedding
+    return sample
 
 
 def _network_size(size: Sequence[int] | None, patch: int) -> Sequence[int] | None:

@@ -65,7 +65,9 @@ def spec_of(config: Any, about: dict[str, Any] | None = None) -> ModelSpec:
             raise InputError(f"the config has no {name!r}: prediction needs it (see configs/tr2m_mini.py)")
     plain = config.to_dict() if hasattr(config, "to_dict") else dict(config)
     units = {unit: list(words) for unit, words in plain.get("units", {}).items()}
-    return ModelSpec(plain["model"], plain["relative_depth"], plain["text_encoder"], units, about or {})
+    # Without the relative depth network of the training's own.
+    model = {name: value for name, value in plain["model"].items() if name != "relative_depth"}
+    return ModelSpec(model, plain["relative_depth"], plain["text_encoder"], units, about or {})
 
 
 def save_model(folder: str | os.PathLike, spec: ModelSpec, state: dict[str, torch.Tensor]) -> None:

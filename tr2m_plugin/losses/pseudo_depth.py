@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from tr2m_plugin.losses.silog import scale_invariant_log
 from tr2m_plugin.registry import MODELS
 from tr2m_plugin.structures import Space
 from tr2m_plugin.tensors import at_least_float32, image_mean, valid_depth
+
+Bound = Literal["measured", "range"]
 
 
 class PseudoDepth(NamedTuple):
@@ -66,11 +68,12 @@ def confident_pseudo_depth(
     valid: Tensor | None = None,
     threshold: float = 0.8,
     space: Space = "disparity",
+    farthest: Tensor | None = None,
 ) -> PseudoDepth:
     """Relative depth brought to the true scale, and whether it deserves to be learned from (paper, eq. 5-6).
 
-    Pixels beyond the farthest measurement of their image get no pseudo depth: in disparity space the sky would
-    otherwise land at any distance.
+    Pixels beyond the farthest depth get no pseudo depth: in disparity space the sky would otherwise land at any
+    distance.
 
     Args:
         relative: relative depth, (B, 1, H, W).
@@ -78,6 +81,7 @@ def confident_pseudo_depth(
         valid: further restricts the measured pixels, (B, 1, H, W) bool. Default: all.
         threshold: ρ, which the paper does not state. Default: 0.8.
         space: space of the fit, see `fit_scale_shift`. Default: disparity.
+        farthest: farthest depth of each image, (B,). Default: that of its farthest measurement.
     """
     mask = valid_depth(target, valid)
     alpha, beta = fit_scale_shift(relative, target, valid, space)
@@ -88,8 +92,10 @@ def confident_pseudo_depth(
     ratio = torch.where(mask, target.to(depth.dtype), 1) / depth
     good = usable & (torch.maximum(ratio, 1 / ratio) < 1.25)
     delta1 = image_mean(good.to(depth.dtype), mask)
-    farthest = torch.where(mask, target.to(depth.dtype), 0).amax((1, 2, 3), keepdim=True)
-    return PseudoDepth(torch.where(usable & (depth <= farthest), depth, 0), delta1, delta1 > threshold)
+    measured = torch.where(mask, target.to(depth.dtype), 0).amax((1, 2, 3))
+    limit = measured if farthest is None else farthest.to(depth)
+    usable = usable & (depth <= limit[:, None, None, None])
+    return PseudoDepth(torch.where(usable, depth, 0), delta1, delta1 > threshold)
 
 
 @MODELS.register_module()
@@ -101,16 +107,48 @@ class PseudoDepthLoss(nn.Module):
         space: space of the fit. Default: disparity.
         lam: λ of eq. 4. Default: 0.15.
         loss_weight: weight in the total loss. Default: 0.5.
+        bound: up to where there is pseudo depth: `measured`, the farthest measurement of the image; or `range`, the
+            farthest depth of its dataset, since what lies beyond a sensor's reach is what the paper wants pseudo depth
+            for (A.3.4). Default: measured.
+
+    Raises:
+        InputError: the bound is neither.
     """
 
     def __init__(
-        self, threshold: float = 0.8, space: Space = "disparity", lam: float = 0.15, loss_weight: float = 0.5
+        self,
+        threshold: float = 0.8,
+        space: Space = "disparity",
+        lam: float = 0.15,
+        loss_weight: float = 0.5,
+        bound: Bound = "measured",
     ) -> None:
         super().__init__()
+        if bound not in ("measured", "range"):
+            raise InputError(f"bound must be 'measured' or 'range', not {bound!r}")
         self.threshold, self.space, self.lam, self.loss_weight = threshold, space, lam, loss_weight
+        self.bound = bound
 
-    def forward(self, pred: Tensor, relative: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        pred: Tensor,
+        relative: Tensor,
+        target: Tensor,
+        valid: Tensor | None = None,
+        farthest: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of predicted depth; see `confident_pseudo_depth`.
+
+        Args:
+            pred: predicted depth, (B, 1, H, W).
+            relative: relative depth.
+            target: true depth.
+            valid: further restricts the measured pixels. Default: all.
+            farthest: farthest depth of each image's dataset, (B,), for the bound `range`. Default: unknown, which is
+                the bound `measured`.
+        """
+        farthest = farthest if self.bound == "range" else None
         with torch.no_grad():
-            pseudo = confident_pseudo_depth(relative, target, valid, self.threshold, self.space)
+            pseudo = confident_pseudo_depth(relative, target, valid, self.threshold, self.space, farthest)
         confident = pseudo.confident[:, None, None, None].expand_as(pseudo.depth)
         return self.loss_weight * scale_invariant_log(pred, pseudo.depth, confident, self.lam)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from tr2m_plugin.checkpoint import register_safe_loader
@@ -121,6 +122,25 @@ def allow_processors(config: Config) -> None:
     config.setdefault("model_wrapper_cfg", {"type": "mmengine.MMDistributedDataParallel", "device_ids": None})
 
 
+def tell_batch(runner: Runner) -> None:
+    """Warns where all processes together see another number of pictures a step than the config's recipe is for.
+
+    The recipe's is `auto_scale_lr.base_batch_size`, as everywhere in OpenMMLab; `auto_scale_lr.enable` scales the
+    learning rate to what there is.
+    """
+    scale = runner.auto_scale_lr or {}
+    batch, size, accumulated = runner.train_dataloader.batch_size, runner.world_size, 1
+    if isinstance(runner.optim_wrapper, OptimWrapper):
+        accumulated = runner.optim_wrapper._accumulative_counts
+    wanted, total = scale.get("base_batch_size"), (batch or 0) * size * accumulated
+    if wanted and total not in (0, wanted) and not scale.get("enable"):
+        runner.logger.warning(
+            f"{total} pictures a step ({size} process{'es' if size > 1 else ''} × {batch}"
+            f"{f' × {accumulated} accumulated' if accumulated > 1 else ''}), where the config's learning rate is for "
+            f"{wanted}: set train_dataloader.batch_size, which each process has, or auto_scale_lr.enable=True"
+        )
+
+
 def _functions(part: Any, place: str = "") -> Iterator[str]:
     """Where a config holds functions, such as a lambda."""
     if isinstance(part, FunctionType):
@@ -156,6 +176,7 @@ def train(config: Config, resume: bool | str = False) -> Runner:
     with stopping_clearly(config.work_dir):
         runner = TrainingRunner.from_cfg(config)
         with alone_in(runner.work_dir):
+            tell_batch(runner)
             runner.go_on(resume)
             runner.train()
     return runner

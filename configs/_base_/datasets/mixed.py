@@ -8,12 +8,17 @@ lacks are not missed.
 data_root = "{{$TR2M_DATA_ROOT:work/paper}}"
 datasets = ["nyu", "kitti", "void", "c3vd"]
 
-# Neither paper nor release mentions augmentation. To add some, after ResizeDepthInputs:
-#     dict(type="RandomFlipDepth"), dict(type="RandomColor"), dict(type="RandomCropDepth", size=(350, 560))
+# The release's augmentation, of which the paper says nothing: flips, and in every second picture other colours.
+# Relative depth was computed on the plain picture: it is flipped along, and colours hardly move it.
+# With model = dict(relative_depth=...), the config of that network, it is computed of the augmented picture instead.
 train_pipeline = [
     dict(type="LoadDepthInputs", text="random"),
     dict(type="MaskDepthBorder", box=(45, 472, 43, 608), datasets=["nyu"]),
     dict(type="ResizeDepthInputs", aligned=True),
+    dict(type="RandomFlipDepth", prob=0.5),
+    dict(type="RandomColor", brightness=(0.75, 1.25), datasets=["nyu"]),
+    dict(type="RandomColor", datasets=["kitti", "void"]),
+    dict(type="RandomColorJitter", brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1, datasets=["c3vd"]),
     dict(type="PackDepthInputs"),
 ]
 test_pipeline = [

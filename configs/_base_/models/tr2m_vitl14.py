@@ -2,9 +2,13 @@
 
 _base_ = ["../losses/tr2m.py"]
 
-# `aligned` is how the release stretches pictures.
+# `aligned` is how the release stretches pictures, the offset how its networks place position embeddings.
 relative_depth = dict(
-    type="RelativeDepth", pretrained="LiheYoung/depth-anything-small-hf", size=(434, 560), aligned=True
+    type="RelativeDepth",
+    pretrained="LiheYoung/depth-anything-small-hf",
+    size=(434, 560),
+    aligned=True,
+    position_offset=0.1,
 )
 # The relative depth networks of Table 9: MiDaS 3.1 Swin2-L 384 and DPT-Hybrid, as RSA chose them.
 relative_networks = dict(midas="Intel/dpt-swinv2-large-384", dpt="Intel/dpt-hybrid-midas")

@@ -1,7 +1,9 @@
 import copy
 import json
+import math
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,7 +16,7 @@ from tr2m_plugin.weights import resolve_pretrained
 
 
 def test_patch_tokens_are_the_last_layers_after_the_norm_row_by_row(dinov2):
-    encoder = DINOv2Encoder(str(dinov2))
+    encoder = DINOv2Encoder(str(dinov2), position_offset=0.0)
     image = torch.randn(2, 3, 56, 84)
     with torch.no_grad():
         whole = Dinov2Model.from_pretrained(dinov2)(image).last_hidden_state
@@ -22,6 +24,40 @@ def test_patch_tokens_are_the_last_layers_after_the_norm_row_by_row(dinov2):
     torch.testing.assert_close(tokens, whole[:, 1:])
     assert tokens.shape == (2, 4 * 6, 32)
     assert (encoder.channels, encoder.patch_size) == (32, 14)
+
+
+def bicubic(line, length, factor):
+    """A line resampled by a factor, slowly: cubic convolution with a = -0.75, edges repeated, as torch has it."""
+
+    def weight(x):
+        x = abs(x)
+        if x <= 1:
+            return 1.25 * x**3 - 2.25 * x**2 + 1
+        return -0.75 * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+    result = []
+    for i in range(length):
+        at = (i + 0.5) / factor - 0.5
+        near = range(math.floor(at) - 1, math.floor(at) + 3)
+        result.append(sum(weight(at - j) * line[min(max(j, 0), len(line) - 1)] for j in near))
+    return np.array(result)
+
+
+@pytest.mark.parametrize(("height", "width"), [(434, 560), (350, 1204), (56, 84)])
+def test_position_embeddings_lie_where_the_original_has_them(dinov2, height, width):
+    """facebookresearch/dinov2 resamples by (patches + 0.1) / side; transformers by patches / side."""
+    network = DINOv2Encoder(str(dinov2)).network.embeddings
+    rows, columns, own = height // 14, width // 14, network.position_embeddings.double().numpy()[0]
+    side = int((len(own) - 1) ** 0.5)
+    found = network.interpolate_pos_encoding(torch.zeros(1, 1 + rows * columns, 32), height, width)[0].double().numpy()
+    grid = own[1:, 0].reshape(side, side)
+    tall = np.stack([bicubic(column, rows, (rows + 0.1) / side) for column in grid.T], 1)
+    slow = np.stack([bicubic(row, columns, (columns + 0.1) / side) for row in tall])
+    np.testing.assert_allclose(found[1:, 0].reshape(rows, columns), slow, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[0], own[0])
+    plain = Dinov2Model.from_pretrained(dinov2).embeddings
+    other = plain.interpolate_pos_encoding(torch.zeros(1, 1 + rows * columns, 32), height, width)[0, 1:, 0]
+    assert np.abs(other.detach().numpy().reshape(rows, columns) - slow).max() > 1e-4
 
 
 def test_tokens_follow_their_patches(dinov2):

@@ -58,7 +58,7 @@ class TR2MEstimator(Estimator):
     def predict(
         self, images: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
     ) -> list[np.ndarray]:
-        samples = self.inferencer.forward(self.inferencer.preprocess(images, texts, size))
+        samples = self.inferencer.forward(self.inferencer.preprocess(images, texts, size, aligned=True))
         return [sample.pred_depth_map.data[0].float().cpu().numpy() for sample in samples]
 
     def unit_of(self, text: str) -> str | None:

@@ -3,6 +3,7 @@
 from tr2m_plugin.datasets.transforms.augmentation import (
     MaskDepthBorder,
     RandomColor,
+    RandomColorJitter,
     RandomCropDepth,
     RandomFlipDepth,
     RandomRotateDepth,
@@ -16,6 +17,7 @@ __all__ = [
     "MaskDepthBorder",
     "PackDepthInputs",
     "RandomColor",
+    "RandomColorJitter",
     "RandomCropDepth",
     "RandomFlipDepth",
     "RandomRotateDepth",

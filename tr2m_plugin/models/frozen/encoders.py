@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -189,6 +190,33 @@ def check_patches(image: Tensor, patch_size: int) -> tuple[int, int]:
     return height // patch_size, width // patch_size
 
 
+def offset_positions(backbone: Any, offset: float) -> None:
+    """Makes DINOv2 of transformers place its position embeddings as the original does.
+
+    The original (facebookresearch/dinov2, vision_transformer.py, `interpolate_pos_encoding`) interpolates the square
+    grid that it was trained with by the factor (patches + 0.1) / side, and samples it by that factor; transformers
+    samples by patches / side, which moves embeddings by up to a tenth of a patch.
+
+    Args:
+        backbone: a `Dinov2Model` or `Dinov2Backbone`.
+        offset: what is added to the number of patches. The original's is 0.1.
+    """
+    module = backbone.embeddings
+
+    def interpolate(embeddings: Tensor, height: int, width: int) -> Tensor:
+        own = module.position_embeddings
+        count = own.shape[1] - 1
+        if embeddings.shape[1] - 1 == count and height == width:
+            return own
+        side = int(count**0.5)
+        grid = own[:, 1:].float().unflatten(1, (side, side)).permute(0, 3, 1, 2)
+        factors = [(pixels // module.patch_size + offset) / side for pixels in (height, width)]
+        placed = F.interpolate(grid, scale_factor=factors, mode="bicubic")
+        return torch.cat([own[:, :1], placed.flatten(2).transpose(1, 2).to(own.dtype)], 1)
+
+    module.interpolate_pos_encoding = interpolate
+
+
 @MODELS.register_module()
 class DINOv2Encoder(Frozen):
     """DINOv2's last-layer patch tokens after the final norm, without the class token.
@@ -197,6 +225,8 @@ class DINOv2Encoder(Frozen):
         pretrained: a `Dinov2Model`, or a `DepthAnythingForDepthEstimation`, whose backbone is taken. Default:
             facebook/dinov2-large.
         revision: revision of the hub repository. Default: its main branch.
+        position_offset: see `offset_positions`. Default: 0.1 for a `Dinov2Model`, as in the original, whose features
+            the released head was trained on; 0 for Depth Anything's backbone, as in transformers.
         dtype: precision of the weights: "float32", "float16" or "bfloat16". Default: float32.
         device: where to load it. Default: cpu; it follows the model's `.to()` too.
 
@@ -208,6 +238,7 @@ class DINOv2Encoder(Frozen):
         self,
         pretrained: str = "facebook/dinov2-large",
         revision: str | None = None,
+        position_offset: float | None = None,
         dtype: str = "float32",
         device: str = "cpu",
     ) -> None:
@@ -221,6 +252,9 @@ class DINOv2Encoder(Frozen):
                 "that the weights were trained with, such as facebook/dinov2-large"
             )
         super().__init__(load_pretrained("Dinov2Model", pretrained, **options).to(device))
+        offset = (0.1 if config.model_type == "dinov2" else 0.0) if position_offset is None else position_offset
+        if offset:
+            offset_positions(self.network, offset)
         self.channels: int = self.network.config.hidden_size
         self.patch_size: int = self.network.config.patch_size
 

@@ -42,7 +42,9 @@ class DepthInput:
         """Whether pictures get a margin, which the network's output has too."""
         return self.model_type == "zoedepth" and bool(getattr(self.processor, "do_pad", False))
 
-    def __call__(self, images: Sequence[np.ndarray], size: Sequence[int] | None = None) -> list[Tensor]:
+    def __call__(
+        self, images: Sequence[np.ndarray], size: Sequence[int] | None = None, aligned: bool | None = None
+    ) -> list[Tensor]:
         """Batches of the network's input, (b, 3, h, w) float32.
 
         Pictures whose inputs differ in size, as when the preprocessing keeps their aspect ratio, come as batches of
@@ -52,11 +54,12 @@ class DepthInput:
             images: (H, W, 3) uint8 RGB each.
             size: height and width that pictures are stretched to for Depth Anything, which takes any size; other
                 networks see them at their own. Default: what the preprocessing makes of them.
+            aligned: takes the place of the constructor's this time. Default: it does not.
         """
         options: dict[str, Any] = {"input_data_format": "channels_last"}  # not guessed, which fails at height 3
         if size is not None and self.model_type == "depth_anything":
             options |= {"size": {"height": size[0], "width": size[1]}, "keep_aspect_ratio": False}
-            if self.aligned:
+            if self.aligned if aligned is None else aligned:
                 images = [stretch_image(image, (size[0], size[1]), aligned=True) for image in images]
                 options |= {"do_resize": False, "do_pad": False}
         pixels = [self.processor(images=[i], return_tensors="pt", **options)["pixel_values"] for i in images]

@@ -12,7 +12,7 @@ from torch import Tensor
 from tr2m_plugin.checks import are_numbers
 from tr2m_plugin.device import precision
 from tr2m_plugin.errors import InputError
-from tr2m_plugin.models.frozen.encoders import Frozen, load_pretrained
+from tr2m_plugin.models.frozen.encoders import Frozen, load_pretrained, offset_positions
 from tr2m_plugin.models.frozen.preprocessing import DepthInput
 from tr2m_plugin.registry import MODELS
 
@@ -33,6 +33,8 @@ class RelativeDepth(Frozen):
             what the network gives. Default: None.
         aligned: whether Depth Anything's pictures are brought to that size bilinear with aligned corners, as in the
             authors' release, and not as its own preprocessing does. Default: False.
+        position_offset: see `offset_positions`; 0.1 in the networks that transformers' were converted from, and in the
+            release. Default: 0, as in transformers.
         revision: revision of the hub repository. Default: its main branch.
         dtype: precision of the weights. Default: float32.
         device: where to load it. Default: cpu; it follows `.to()` too.
@@ -46,6 +48,7 @@ class RelativeDepth(Frozen):
         pretrained: str = PRETRAINED,
         size: Sequence[int] | None = None,
         aligned: bool = False,
+        position_offset: float = 0.0,
         revision: str | None = None,
         dtype: str = "float32",
         device: str = "cpu",
@@ -54,6 +57,8 @@ class RelativeDepth(Frozen):
             raise InputError(f"size must be height and width, not {size!r}")
         network = load_pretrained("AutoModelForDepthEstimation", pretrained, dtype=precision(dtype), revision=revision)
         super().__init__(network.to(device))
+        if position_offset:
+            offset_positions(network.backbone, position_offset)
         self.preprocess = DepthInput(pretrained, network.config.model_type, revision, aligned)
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.aligned = aligned
@@ -73,18 +78,40 @@ class RelativeDepth(Frozen):
             depth = F.interpolate(depth, wanted, mode="bilinear", align_corners=True)
         return depth
 
-    def predict(self, images: Sequence[np.ndarray], size: Sequence[int] | None = None) -> Tensor:
+    def check_normalisation(self, mean: Tensor | None, std: Tensor | None) -> None:
+        """Whether the network takes pictures as another network's are normalised, at any size.
+
+        Args:
+            mean: mean of that normalisation in 0..255, (3, 1, 1); None without one.
+            std: its standard deviation.
+
+        Raises:
+            InputError: it does not.
+        """
+        own = self.preprocess.processor
+        pairs = ((mean, own.image_mean), (std, own.image_std))
+        same = all(v is not None and np.allclose(v.flatten() / 255, wanted, atol=1e-3) for v, wanted in pairs)
+        if self.network.config.model_type != "depth_anything" or not same:
+            raise InputError(
+                "relative depth is computed in the step only by a Depth Anything network and of pictures normalised as "
+                f"its own, mean {own.image_mean} and deviation {own.image_std}: let the stage relative_depth compute it"
+            )
+
+    def predict(
+        self, images: Sequence[np.ndarray], size: Sequence[int] | None = None, aligned: bool | None = None
+    ) -> Tensor:
         """The same of pictures of any size, (B, 1, h, w) float32.
 
         Args:
             images: (H, W, 3) uint8 RGB each.
             size: takes the place of the network's `size` this time.
+            aligned: takes the place of the network's `aligned` this time.
 
         Raises:
             InputError: without a `size`, the outputs differ in size.
         """
         size = size or self.size
-        maps = [self(pixels, size) for pixels in self.preprocess(images, size)]
+        maps = [self(pixels, size) for pixels in self.preprocess(images, size, aligned)]
         sizes = {tuple(depth.shape[-2:]) for depth in maps}
         if len(sizes) > 1:
             raise InputError(f"relative depth maps of the sizes {sorted(sizes)} make no batch: set `size`")

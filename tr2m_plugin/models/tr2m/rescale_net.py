@@ -136,7 +136,11 @@ class MapHead(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = F.interpolate(self.reduce(x), size, mode="bilinear", align_corners=True)
-        exponent = at_least_float32(self.project(F.relu(self.expand(x))))
+        x = F.relu(self.expand(x))
+        # A bfloat16 exponent has three digits, of which exp makes a percent of depth.
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias = (at_least_float32(p) for p in self.project.parameters())
+            exponent = F.conv2d(at_least_float32(x), weight, bias)
         if self.factor:
             exponent = exponent.mean((2, 3), keepdim=True).expand_as(exponent)
         return self.coef * torch.exp(exponent)
@@ -159,7 +163,8 @@ class RescaleNet(BaseModule):
         coef_scale: c of A = c · exp(.). Default: 0.01.
         coef_shift: c of B = c · exp(.). Default: 0.01.
         modalities: `both`, `image` or `text` (Table 5). Default: both.
-        maps: `both`; `scale` sets B = 0, `shift` sets A = 1 (Table 11). Default: both.
+        maps: `both`; `scale` sets B = 0, `shift` sets A = c, whose exponent is 0 (Table 11): with A = 1, relative depth
+            near 8, as Depth Anything gives it, would leave no depth beyond 0.12 m. Default: both.
         factors: predicts one scale and one shift per picture instead of maps (Table 4, first row, whose network the
             paper does not describe): each head's exponent is averaged over the picture. Default: False.
         patch_size: patch size of the image encoder, in pixels. Default: 14 (DINOv2).
@@ -187,7 +192,7 @@ class RescaleNet(BaseModule):
             raise InputError(f"patch_size must be 1 or more, not {patch_size}")
         if maps not in ("both", "scale", "shift"):
             raise InputError(f"maps must be 'both', 'scale' or 'shift', not {maps!r}")
-        self.maps, self.patch_size = maps, patch_size
+        self.maps, self.patch_size, self.coef_scale = maps, patch_size, coef_scale
         self.fusion = CrossModalFusion(image_channels, text_channels, num_heads, modalities)
         self.project = nn.Conv2d(image_channels, out_channels, 1)
         self.upsample = nn.ConvTranspose2d(out_channels, out_channels, 2, stride=2)
@@ -217,6 +222,6 @@ class RescaleNet(BaseModule):
             x = F.interpolate(mix(unit(x)), scale_factor=2, mode="bilinear", align_corners=True)
         size = (self.patch_size * h, self.patch_size * w)
         full = x.new_ones(x.shape[0], 1, *size)
-        scale = full if self.scale_head is None else self.scale_head(x, size)
+        scale = full * self.coef_scale if self.scale_head is None else self.scale_head(x, size)
         shift = full * 0 if self.shift_head is None else self.shift_head(x, size)
         return RescaleMaps(scale, shift, fused)

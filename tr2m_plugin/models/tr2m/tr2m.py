@@ -59,6 +59,8 @@ class TR2M(BaseModel):
         loss_pseudo: config of L_tp-si (eq. 6); None leaves it out. Default: PseudoDepthLoss.
         loss_smooth: config of L_es; None leaves it out. Default: SmoothnessLoss.
         patch_size: patch size of the image encoder in pixels. Default: the rescaling network's, which it must be.
+        relative_depth: config of the frozen relative depth network, Depth Anything, that computes relative depth of the
+            pictures as training changed them, in the step. Default: that of the samples is taken.
         data_preprocessor: config of MMEngine's.
         init_cfg: MMEngine initialisation.
     """
@@ -71,10 +73,14 @@ class TR2M(BaseModel):
         loss_pseudo: dict | None = PSEUDO,
         loss_smooth: dict | None = SMOOTH,
         patch_size: int | None = None,
+        relative_depth: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        self.relative_depth = None if relative_depth is None else MODELS.build(scoped(relative_depth))
+        if self.relative_depth is not None:
+            self.relative_depth.check_normalisation(*self._normalisation())
         self.image_encoder = None if image_encoder is None else MODELS.build(scoped(image_encoder))
         self.rescale_net = MODELS.build(scoped(rescale_net))
         self.loss_si = MODELS.build(scoped(loss_si))
@@ -107,7 +113,10 @@ class TR2M(BaseModel):
             KeyError: a sample lacks a map.
         """
         patch_hw = check_patches(inputs, self.patch_size)
-        relative = stack_maps(data_samples, "relative_depth_map")
+        if mode == "loss" and self.relative_depth is not None:
+            relative = self.relative_depth(inputs)
+        else:
+            relative = stack_maps(data_samples, "relative_depth_map")
         if relative.shape[-2:] != inputs.shape[-2:]:
             sizes = [" × ".join(str(side) for side in shape[-2:]) for shape in (relative.shape, inputs.shape)]
             raise InputError(f"relative depth of {sizes[0]} does not match images of {sizes[1]}: resize one of them")
@@ -135,15 +144,21 @@ class TR2M(BaseModel):
         truth = stack_maps(data_samples, "gt_depth_map")
         losses = {"loss_si": self.loss_si(output.depth, truth)}
         if self.loss_pseudo is not None:
-            losses["loss_pseudo"] = self.loss_pseudo(output.depth, relative, truth)
+            farthest = truth.new_tensor([_farthest(sample) for sample in data_samples])
+            losses["loss_pseudo"] = self.loss_pseudo(output.depth, relative, truth, farthest=farthest)
         if self.loss_smooth is not None:
             losses["loss_smooth"] = self.loss_smooth([output.scale, output.shift], self._unit_image(inputs))
         return losses
 
     def _unit_image(self, inputs: Tensor) -> Tensor:
         """The images before normalisation, in 0..1, whose edges the smoothness loss respects."""
-        mean, std = (getattr(self.data_preprocessor, name, None) for name in ("mean", "std"))
+        mean, std = self._normalisation()
         return inputs if mean is None or std is None else (inputs * std + mean) / 255
+
+    def _normalisation(self) -> tuple[Tensor | None, Tensor | None]:
+        """Mean and standard deviation of the data preprocessor, in 0..255."""
+        mean, std = (getattr(self.data_preprocessor, name, None) for name in ("mean", "std"))
+        return mean, std
 
     @staticmethod
     def _attach(output: TR2MOutput, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
@@ -152,3 +167,9 @@ class TR2M(BaseModel):
             sample.scale_map = PixelData(data=scale)
             sample.shift_map = PixelData(data=shift)
         return data_samples
+
+
+def _farthest(sample: DepthDataSample) -> float:
+    """The farthest depth of a sample's dataset; without end where it names none."""
+    farthest = (sample.get("depth_range") or (None, None))[1]
+    return torch.inf if farthest is None else farthest
