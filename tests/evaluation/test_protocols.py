@@ -84,18 +84,19 @@ def test_senseless_options_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_dataset_has_a_file_that_its_reader_takes(name, tmp_path):
-    assert {path.stem for path in (FOLDER / name).glob("*.yaml")} == set(READERS)
-    for dataset in READERS:
+    known = {path.stem for path in (FOLDER / name).glob("*.yaml")}
+    assert known == set(READERS) if name == "release" else known <= set(READERS)
+    for dataset in known:
         protocol = load_protocol(name, dataset)
         assert (protocol.name, protocol.dataset) == (name, dataset)
         reader_of(dataset)(str(tmp_path), **protocol.reader)
         if dataset != "simcol" or name == "release":
-            assert all(side % 14 == 0 for side in protocol.input_size), "what DINOv2 takes"
+            assert all(side % 14 == 0 for side in protocol.input_size or ()), "what DINOv2 takes"
 
 
 def test_hashes_tell_protocols_apart():
-    hashes = {load_protocol(name, dataset).hash for name in PROTOCOLS for dataset in READERS}
-    assert len(hashes) == 2 * len(READERS)
+    hashes = [load_protocol(path.parent.name, path.stem).hash for path in FOLDER.glob("*/*.yaml")]
+    assert len(set(hashes)) == len(hashes)
     nyu = load_protocol("release", "nyu")
     assert nyu.hash == load_protocol("release", "nyu").hash
     other = nyu.changed({"flip_average": True})

@@ -22,11 +22,11 @@ from tests.support import (
 from tr2m_plugin.cli import main
 from tr2m_plugin.datasets.arrays import find_arrays, read_array
 from tr2m_plugin.datasets.parquet import columns_of, read_rows, read_table
-from tr2m_plugin.datasets.readers import READERS
 from tr2m_plugin.description.rsa import RSASentence, rsa_line, write_rsa
 from tr2m_plugin.evaluation import METRICS
 from tr2m_plugin.rows import DescriptionRow, IndexRow
 
+NINE = ("nyu", "kitti", "void", "c3vd", "sun_rgbd", "ibims", "hypersim", "diode", "simcol")
 TRAINED = ("nyu", "kitti", "void", "c3vd")
 NETWORK = {
     "model.image_encoder.pretrained": "mini_depth_anything",
@@ -49,7 +49,7 @@ NETWORK = {
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory):
     base = tmp_path_factory.mktemp("datasets")
-    made = {name: base / name for name in READERS}
+    made = {name: base / name for name in NINE}
     for path in made.values():
         path.mkdir()
     tree_nyu.make(made["nyu"], train=2, test=2)
@@ -123,7 +123,7 @@ def run(sections, tmp_path_factory):
 
 def test_every_dataset_is_indexed_with_its_protocol(run):
     rows = read_rows(run / "work/paper/index.parquet", IndexRow)
-    assert {row.dataset for row in rows} == set(READERS)
+    assert {row.dataset for row in rows} == set(NINE)
     assert {row.dataset for row in rows if row.split == "train"} == set(TRAINED)
     assert {row.protocol for row in rows} == {"release"}
 
@@ -143,13 +143,13 @@ def test_relative_depth_has_the_protocols_sizes(run):
     shapes = {
         row.dataset: read_array(arrays[row.key]).shape for row in read_rows(run / "work/paper/index.parquet", IndexRow)
     }
-    assert shapes == {**dict.fromkeys(READERS, (434, 560)), "kitti": (350, 1204), "sun_rgbd": (518, 728)}
+    assert shapes == {**dict.fromkeys(NINE, (434, 560)), "kitti": (350, 1204), "sun_rgbd": (518, 728)}
 
 
 def test_all_nine_are_measured_by_the_release_protocol(run):
     metrics = json.loads((run / "metrics.json").read_text())
     for method in ("TR2M", *(f"mini_depth_anything {kind}" for kind in ("median", "linear fit", "global"))):
-        assert set(metrics[method]["datasets"]) == set(READERS)
+        assert set(metrics[method]["datasets"]) == set(NINE)
         for found in metrics[method]["datasets"].values():
             assert found["kind"] == "fixture", "a part of a dataset reproduces nothing, whatever the profile says"
             assert found["images"] > 0

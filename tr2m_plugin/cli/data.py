@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         description="Writes a picture of a dataset, its depth and its descriptions side by side.",
     )
     for parser in (verify, show):
-        parser.add_argument("dataset", help="nyu, kitti, void, c3vd, sun_rgbd, ibims, hypersim, diode or simcol")
+        parser.add_argument("dataset", help="such as nyu; an unknown name lists them all")
         parser.add_argument("root", help="its folder")
         parser.add_argument("--protocol", default="release", help="how its files are read (default: release)")
         parser.add_argument("--options", nargs="+", default=[], metavar="NAME=VALUE", help="options of its reader")

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         description="Measures any depth model on published datasets or a folder of one's own, and writes metrics.json, "
         "the table per image, tables in the layout of the paper's with its rows beside, and error maps. Models: TR2M, "
         "RSA (a model folder), a depth network of transformers (hub id or folder), an MMEngine config with --weights, "
-        "or any program's predictions as files.",
+        "a class of one's own (FILE.py:CLASS), or any program's predictions as files.",
     )
     for title, declare in (
         ("what is measured", _add_models),
@@ -43,8 +43,8 @@ def add(commands: Any) -> None:
 
 def _add_models(group: Any) -> None:
     option = group.add_argument
-    option("--model", nargs="+", default=[], help="model folders, hub ids, or a config")
-    option("--weights", help="checkpoint for a config")
+    option("--model", nargs="+", default=[], help="model folders, hub ids, configs or FILE.py:CLASS")
+    option("--weights", help="checkpoint for a config or a class")
     option(
         "--predictions",
         nargs="+",
@@ -102,9 +102,9 @@ def _add_measuring(group: Any) -> None:
         "--alignment",
         nargs="+",
         default=[],
-        metavar="KIND",
-        help="with ground truth: median, linear, linear_depth (per image), global, global_depth (over a dataset), "
-        "global_all, global_all_depth (over all of them)",
+        metavar="NAME",
+        help="with ground truth, such as median, linear (per image), global (over a dataset), global_all (over all of "
+        "them), linear_depth (in depth); an unknown name lists them all",
     )
     option(
         "--size",

@@ -93,10 +93,12 @@ class AlignmentKind:
     """A way to align.
 
     Attributes:
-        label: what the paper's tables call it.
+        label: what the paper's tables call it; in small letters it follows the model's name, so no two are the same.
         fit: scale and shift of one image, from values, truth and which pixels count, (H, W) each; None for least
-            squares over many images.
-        space: in which scale and shift apply: `disparity`, 1 / depth, or `depth`.
+            squares over many images. The truth is depth; the values are disparity where `space` is `disparity`, else
+            what the network returns. Values may be NaN or infinite where the truth counts, or nothing may count.
+        space: of scale · values + shift: `disparity`, its inverse is depth, whatever the network returns; or `depth`,
+            it is depth, also where the network returns disparity.
         over: what one fit is of: an `image`, a `dataset`, or `all` datasets together.
     """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from tr2m_plugin.benchmark.estimators.base import ESTIMATORS, Estimator, Facts, Request, Returns, register
+from tr2m_plugin.benchmark.estimators.base import ESTIMATORS, Estimator, Facts, Request, Returns, complete, register
 from tr2m_plugin.benchmark.estimators.mmengine_model import MMEngineEstimator
 from tr2m_plugin.benchmark.estimators.networks import RelativeEstimator, TransformersEstimator
 from tr2m_plugin.benchmark.estimators.program import ProgramEstimator
@@ -49,12 +49,13 @@ def open_estimator(
         returns: what the model's numbers mean, where it does not say itself. Default: what it says.
 
     Raises:
-        InputError: it is none of these, or does not say what it returns.
+        InputError: it is none of these, or does not say what it returns, or not by a `Returns`.
     """
     request = Request(os.fspath(model), weights, pick_device(device), dtype, returns)
-    kind = next((kind for kind in ESTIMATORS if kind.opens(request)), None)
+    asked = sorted(ESTIMATORS, key=lambda kind: kind.takes_the_rest)  # otherwise as they are
+    kind = next((kind for kind in asked if kind.opens(request)), None)
     if kind is None:
         raise InputError(
             f"{request.model} has weights of its own: --weights is for configs, programs and TR2M's folders"
         )
-    return kind.open(request)
+    return complete(kind.open(request), request)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,7 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from torch import nn
 
+from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import IndexRow
@@ -91,21 +95,22 @@ class Request:
 class Estimator(ABC):
     """A depth model that can be measured.
 
-    A class of one's own needs `predict`, `returns` and, for a name in the tables, `facts`; the rest has defaults:
+    A class of one's own needs `predict` and `returns`; the rest has defaults:
 
         class MyModel(Estimator):
             returns = Returns("depth", metric=True, unit="m")
 
             def __init__(self, weights, device):  # those of weights, device, dtype and returns that it takes
                 self.network = load_my_network(weights).to(device)
-                self.facts = Facts("MyModel", "my_module.py:MyModel", "")
 
             def predict(self, images, texts, size=None):
                 return [self.network.infer(image) for image in images]
 
     Attributes:
         returns: what its numbers mean.
-        facts: what a result says of it.
+        facts: what a result says of it. Default: the model's name, and a hash of the networks or the file of the class.
+        takes_the_rest: whether it opens models of which nothing tells whose they are; such a kind is asked after all
+            others.
         needs_text: whether it takes a sentence with each picture.
         unit_rule: how its unit is known, where `returns` does not say: `text`, from the sentence, or `dataset`.
         computes: whether its numbers are computed, so that they are kept where they are needed twice.
@@ -114,6 +119,7 @@ class Estimator(ABC):
 
     returns: Returns
     facts: Facts
+    takes_the_rest = False
     needs_text = False
     unit_rule = "dataset"
     computes = True
@@ -121,7 +127,7 @@ class Estimator(ABC):
 
     @classmethod
     def opens(cls, request: Request) -> bool:
-        """Whether a model is of this kind; the kind registered last is asked first."""
+        """Whether a model is of this kind; see `ESTIMATORS`."""
         return False
 
     @classmethod
@@ -152,13 +158,29 @@ class Estimator(ABC):
 
 Kind = TypeVar("Kind", bound=type[Estimator])
 ESTIMATORS: list[type[Estimator]] = []
-"""Kinds of estimators, in the order in which they are asked whether they open a model: the last registered first."""
+"""Kinds of estimators, the last registered first. In this order they are asked whether they open a model, those that
+take the rest after all others."""
 
 
 def register(kind: Kind) -> Kind:
     """Registers a kind of estimator, as a decorator of its class."""
     ESTIMATORS.insert(0, kind)
     return kind
+
+
+def complete(estimator: Estimator, request: Request) -> Estimator:
+    """An estimator as it was opened, with what its class need not say.
+
+    Raises:
+        InputError: what it says of itself is of the wrong type.
+    """
+    if not hasattr(estimator, "facts"):
+        estimator.facts = Facts(short_name(request.model), public_name(request.model), hash_of(estimator))
+    for name, wanted in (("returns", Returns), ("facts", Facts)):
+        found = getattr(estimator, name, None)
+        if not isinstance(found, wanted):
+            raise InputError(f"{request.model}: `{name}` must be {wanted.__name__}, not {found!r:.100}")
+    return estimator
 
 
 def accepted(maker: Any, request: Request) -> dict[str, Any]:
@@ -174,6 +196,15 @@ def accepted(maker: Any, request: Request) -> dict[str, Any]:
     if request.weights is not None and "weights" not in found:
         raise InputError(f"{request.model} takes no weights: leave out --weights")
     return {name: value for name, value in found.items() if value is not None or name in ("weights", "returns")}
+
+
+def hash_of(made: Any) -> str:
+    """A hash of the weights that an object holds, or of its program where it holds none."""
+    held = [made] if isinstance(made, nn.Module) else [v for v in vars(made).values() if isinstance(v, nn.Module)]
+    if held:
+        return state_hash(nn.ModuleList(held))
+    source = getattr(sys.modules.get(type(made).__module__), "__file__", None)
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12] if source else ""
 
 
 def short_name(model: str | os.PathLike) -> str:

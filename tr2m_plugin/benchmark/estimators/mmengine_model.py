@@ -32,6 +32,8 @@ class MMEngineEstimator(Estimator):
         returns: what its numbers mean.
     """
 
+    takes_the_rest = True
+
     def __init__(self, config: str, weights: str, device: str, returns: Returns) -> None:
         spec = Config.fromfile(config)
         self.model = MODELS.build(scoped(spec.model.to_dict()))
@@ -54,8 +56,12 @@ class MMEngineEstimator(Estimator):
     @classmethod
     def open(cls, request: Request) -> Estimator:
         if request.weights is None or not Path(request.model).is_file():
-            lack = "give the weights of a checkpoint too" if Path(request.model).is_file() else "it does not exist"
-            raise InputError(f"{request.model} is a config: {lack}")
+            if not Path(request.model).is_file():
+                raise InputError(f"{request.model} does not exist")
+            raise InputError(
+                f"{request.model} is taken for a config: give the weights of a checkpoint too, or for a class of one's "
+                f"own its name, as {request.model}:CLASS"
+            )
         returns = request.returns or Returns("depth", metric=True)
         return cls(request.model, request.weights, request.device, returns)
 

@@ -48,6 +48,8 @@ class TransformersEstimator(Estimator):
         dtype: precision of the weights.
     """
 
+    takes_the_rest = True
+
     def __init__(self, pretrained: str, returns: Returns, device: str, dtype: str) -> None:
         self.network = DepthNetwork(pretrained, dtype=dtype, device=device)
         self.returns = returns

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import re
@@ -12,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
-from tr2m_plugin.benchmark.estimators.base import Estimator, Facts, Request, Returns, accepted, public_name, register
-from tr2m_plugin.checkpoint import state_hash
+from tr2m_plugin.benchmark.estimators.base import (
+    Estimator,
+    Facts,
+    Request,
+    Returns,
+    accepted,
+    hash_of,
+    public_name,
+    register,
+)
 from tr2m_plugin.errors import InputError
 
 NAMED = re.compile(r"(?P<file>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
@@ -46,6 +52,9 @@ class ProgramEstimator(Estimator):
                 said = Returns(**said)
             except TypeError as error:
                 raise InputError(f"{name}: returns: {error}") from error
+        if not isinstance(said, Returns | None):
+            example = {"space": "depth", "metric": True, "unit": "m"}
+            raise InputError(f"{name}: returns must be such as {example}, not {said!r:.100}")
         if said is not None and returns is not None and said != returns:
             raise InputError(f"{name} says itself what it returns: leave out --returns and --unit")
         if said is None and returns is None:
@@ -55,7 +64,7 @@ class ProgramEstimator(Estimator):
             )
         self.made, self.name = made, name
         self.returns = said or returns  # type: ignore[assignment]
-        self.facts = getattr(made, "facts", None) or Facts(name.rpartition(":")[2], _public(name), _weights(made))
+        self.facts = getattr(made, "facts", None) or _facts(made, name)
         self.needs_text = bool(getattr(made, "needs_text", False))
         self.unit_rule = getattr(made, "unit_rule", "dataset")
 
@@ -72,6 +81,8 @@ class ProgramEstimator(Estimator):
             raise
         except Exception as error:  # whatever somebody's program does
             raise InputError(f"{request.model} cannot be made: {type(error).__name__}: {error}") from error
+        if isinstance(made, Estimator) and not hasattr(made, "facts"):
+            made.facts = _facts(made, request.model)
         return made if isinstance(made, Estimator) else cls(made, request.model, request.returns)
 
     def predict(
@@ -119,15 +130,7 @@ def _load(file: Path) -> Any:
     return module
 
 
-def _public(name: str) -> str:
-    source, _, kind = name.rpartition(":")
-    return f"{public_name(source)}:{kind}"
-
-
-def _weights(made: Any) -> str:
-    """A hash of the weights that an object holds, or of its program where it holds none."""
-    held = [made] if isinstance(made, nn.Module) else [v for v in vars(made).values() if isinstance(v, nn.Module)]
-    if held:
-        return state_hash(nn.ModuleList(held))
-    source = getattr(sys.modules.get(type(made).__module__), "__file__", None)
-    return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12] if source else ""
+def _facts(made: Any, model: str) -> Facts:
+    """What can be said of a program that does not say it itself."""
+    source, _, name = model.rpartition(":")
+    return Facts(name, f"{public_name(source)}:{name}", hash_of(made))

@@ -31,7 +31,8 @@ class Reader(ABC):
     """A dataset as its publisher ships it.
 
     `index` lists its pictures; `picture` and `depth` decode the files of a row. What a row needs for that travels with
-    it in `extras`, so that a row can be decoded wherever its files are.
+    it in `extras`, so that a row can be decoded wherever its files are. A subclass gives `rows`, which makes them with
+    `self.row`, `depth`, and the attributes without a default; where it has options of its own it is a frozen dataclass.
 
     Args:
         root: the dataset's folder.
@@ -43,11 +44,11 @@ class Reader(ABC):
         allow_missing: leave out pictures with a word whose files are not there. Default: False, they are an error.
 
     Attributes:
-        name: name of the dataset, in tables and protocols.
+        name: name of the dataset, in tables and protocols: its name in `READERS`.
         title: as its publisher calls it.
         domain: indoor, outdoor or surgical.
         unit: unit of depth, "m" or "mm".
-        counts: published number of pictures by split.
+        counts: published number of pictures by split; as many to test on are the whole dataset.
         publisher: where it comes from.
         digests: MD5 of the published split files by split, where there is one that everybody has.
         remedy: what to do without files that are not there.
@@ -73,6 +74,9 @@ class Reader(ABC):
     unpublished: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
+        lacking = [name for name in ("name", "title", "domain", "counts", "publisher") if not hasattr(self, name)]
+        if lacking:
+            raise TypeError(f"the class {type(self).__name__} must say its {', '.join(lacking)}")
         with reading(self.root):
             if not self.folder.is_dir():
                 raise InputError(f"{self.root} is not a folder: give the root of {self.title}")
@@ -172,6 +176,9 @@ class Reader(ABC):
             rows = list(self.rows())
         if not rows:
             raise InputError(f"{self.folder} holds no picture of {self.title}: {self.publisher}")
+        other = next((row for row in rows if (row.dataset, row.reader) != (self.name, self.name)), None)
+        if other is not None:  # which something else would decode
+            raise TypeError(f"the row {other.sample_id} does not name its reader: make rows with `self.row`")
         lacking = self.missing_files(rows)
         lost = self.without(rows, lacking)
         if lost and (self.allow_missing or all(row.sample_id in self.unpublished for row in lost)):
