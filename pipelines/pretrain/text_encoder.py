@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedTokenizerFast
 
+from pipelines.pretrain.optimisation import take_step
 from pipelines.pretrain.sentences import plain_words, random_sentences
 from tr2m_plugin.errors import require
 from tr2m_plugin.models.frozen.encoders import load_pretrained
@@ -139,12 +140,7 @@ def distil(
         tokens = tokenizer(sentences[picked], padding=True, truncation=True, return_tensors="pt")
         out = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).text_embeds
         loss = F.mse_loss(out, targets[picked])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        running += loss.item()
+        running += take_step(loss, model, optimizer, schedule)
         if step % 200 == 0:
             print(f"step {step}/{steps}  loss {running / 200:.4f}  {time.time() - began:.0f} s", flush=True)
             running = 0.0
