@@ -84,7 +84,7 @@ def build_tokenizer(sentences: list[str], vocabulary: int) -> PreTrainedTokenize
     )
 
 
-def build_model(vocabulary: int, width: int) -> CLIPTextModelWithProjection:
+def build_encoder(vocabulary: int, width: int) -> CLIPTextModelWithProjection:
     """The network with random weights; its embedding is as wide as its layers."""
     return CLIPTextModelWithProjection(
         CLIPTextConfig(
@@ -167,7 +167,7 @@ def main() -> None:
     embeddings = embed(teacher, sentences)
     targets = principal_targets(embeddings, args.width)
     tokenizer = build_tokenizer(learned, args.vocabulary)
-    model = build_model(args.vocabulary, args.width)
+    model = build_encoder(args.vocabulary, args.width)
     kept = torch.tensor([bool(i % 50) for i in range(len(sentences))])
     distil(model, tokenizer, learned, targets[kept], args.steps, args.seed)
     model.eval()

@@ -150,12 +150,12 @@ class Estimator(ABC):
         return None
 
 
-Kind = TypeVar("Kind", bound=type[Estimator])
+EstimatorClass = TypeVar("EstimatorClass", bound=type[Estimator])
 ESTIMATORS: list[type[Estimator]] = []
 """Kinds of estimators, in the order in which they are asked whether they open a model: the last registered first."""
 
 
-def register(kind: Kind) -> Kind:
+def register(kind: EstimatorClass) -> EstimatorClass:
     """Registers a kind of estimator, as a decorator of its class."""
     ESTIMATORS.insert(0, kind)
     return kind
