@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from pipelines.examples import ExampleRow
 from pipelines.params import Stage, run_stage
-from tr2m_plugin.benchmark.paper_tables import TABLES, Table, build_table
+from tr2m_plugin.benchmark.paper_tables import HEADINGS, TABLES, Table, build_table
 from tr2m_plugin.benchmark.results import read_metrics
 from tr2m_plugin.datasets.arrays import read_array, read_image
 from tr2m_plugin.datasets.parquet import read_rows
@@ -30,16 +30,6 @@ from tr2m_plugin.visualization import DEPTH_COLORS, colorize, colorize_depth, er
 from tr2m_plugin.visualization.text import write_text
 
 SHOWN = ("d1", "d2", "d3", "abs_rel", "rmse", "rmse_log", "log10", "silog")
-HEADINGS = {
-    "d1": "δ1 ↑",
-    "d2": "δ2 ↑",
-    "d3": "δ3 ↑",
-    "abs_rel": "AbsRel ↓",
-    "rmse": "RMSE ↓",
-    "rmse_log": "RMSElog ↓",
-    "log10": "log10 ↓",
-    "silog": "SIlog ↓",
-}
 TILES = ("picture", "relative depth", "scale map A", "shift map B", "prediction", "truth", "error")
 RANKS = ("only", "best", "median", "worst")
 CURVES = {"loss": "loss", "abs_rel": "AbsRel, validation", "d1": "δ1, validation"}

@@ -16,7 +16,17 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from pipelines.ray_session import ray_session
-from pipelines.shards import ARRAYS, TABLES, Processor, Row, Settings, Shard, plan_shards, process_shard, shard_errors
+from pipelines.shards import (
+    ARRAY_SUFFIX,
+    TABLE_SUFFIX,
+    Processor,
+    Row,
+    Settings,
+    Shard,
+    plan_shards,
+    process_shard,
+    shard_errors,
+)
 from tr2m_plugin.datasets.parquet import write_rows
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
@@ -91,7 +101,7 @@ def _interval() -> float:
 def remove_others(folder: Path, wanted: Collection[str] = ()) -> None:
     """Removes the shards and tables of a stage's folder that do not belong to what its section asks for now."""
     for path in folder.iterdir():
-        if path.suffix in (ARRAYS, TABLES) and path.name not in wanted:
+        if path.suffix in (ARRAY_SUFFIX, TABLE_SUFFIX) and path.name not in wanted:
             path.unlink()
     sweep(folder, alone=True)
 

@@ -21,7 +21,7 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import ErrorRow, PictureRow
 from tr2m_plugin.trusted import check_options
 
-ARRAYS, TABLES = ".safetensors", ".parquet"
+ARRAY_SUFFIX, TABLE_SUFFIX = ".safetensors", ".parquet"
 """What shards are: an array per row, or rows of a table."""
 
 
@@ -113,7 +113,7 @@ def plan_shards(
         fingerprint: everything else the result depends on, as JSON can hold it.
         kind: kind of the table's rows that the processor makes. Default: it makes arrays.
     """
-    suffix = TABLES if kind else ARRAYS
+    suffix = TABLE_SUFFIX if kind else ARRAY_SUFFIX
     shards = []
     for number, start in enumerate(range(0, len(rows), shard_size)):
         part = tuple(rows[start : start + shard_size])
@@ -192,5 +192,5 @@ def save_shard(shard: Shard, outcomes: Sequence[Outcome], folder: Path) -> None:
 
 def shard_errors(path: Path) -> list[ErrorRow]:
     """The failed rows that a shard's metadata lists."""
-    metadata = read_metadata(path) if path.suffix == TABLES else open_shard(path).metadata() or {}
+    metadata = read_metadata(path) if path.suffix == TABLE_SUFFIX else open_shard(path).metadata() or {}
     return [ErrorRow(**error) for error in json.loads(metadata.get("errors", "[]"))]

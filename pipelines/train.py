@@ -46,7 +46,7 @@ CODE = (
 )
 """What of the package weights and the choice of the best ones come from."""
 OLD = re.compile(r"train\.old-(\d+)")
-TABLES = ("index.parquet", "descriptions.parquet", "text_features.parquet")
+INPUT_TABLES = ("index.parquet", "descriptions.parquet", "text_features.parquet")
 
 
 def fingerprint(run: Stage, config: Config) -> str:
@@ -54,7 +54,7 @@ def fingerprint(run: Stage, config: Config) -> str:
 
     Comments, docstrings and layout of the code do not count, and neither does how training is logged.
     """
-    tables = [run.root / name for name in TABLES]
+    tables = [run.root / name for name in INPUT_TABLES]
     start = [weights_file(run.params["load_from"])] if run.params.get("load_from") else []
     shards = sorted(path.name for path in (run.root / "relative_depth").rglob("*.safetensors"))
     rows = read_rows(run.root / "index.parquet", IndexRow)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from tr2m_plugin.checkpoint import load_checkpoint, state_of
 from tr2m_plugin.errors import InputError
 
-SWIN_RULES: list[tuple[str, Any]] = [
+Rules = Sequence[tuple[str, Any]]
+"""Patterns, and what takes their place, as `re.sub` takes it."""
+
+SWIN_RULES: Rules = [
     (r"^backbone\.patch_embed\.proj\.", "backbone.swin.embeddings.patch_embeddings.projection."),
     (r"^backbone\.patch_embed\.norm\.", "backbone.swin.embeddings.norm."),
     (r"^backbone\.norm(\d)\.", lambda m: f"backbone.hidden_states_norms.stage{int(m[1]) + 1}."),
@@ -26,10 +29,36 @@ SWIN_RULES: list[tuple[str, Any]] = [
 """From the original Swin encoder's names, under `backbone.`, to those of transformers' `SwinBackbone`."""
 
 
-def swin_names(name: str, value: Tensor) -> dict[str, Tensor]:
-    """A tensor of the original Swin encoder under transformers' names: query, key and value apart."""
-    for pattern, replacement in SWIN_RULES:
+def _renamed(name: str, rules: Rules) -> str:
+    """A name after each rule in turn: a pattern, and what `re.sub` puts in its place."""
+    for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
+    return name
+
+
+def rename_tensors(
+    state: Mapping[str, Tensor], unused: re.Pattern[str], rules: Callable[[str], Rules | None]
+) -> dict[str, Tensor]:
+    """A published state dict under our names.
+
+    Args:
+        state: the state dict; names may begin with `module.`.
+        unused: found in the names of tensors that are left out.
+        rules: gives the rules for a name; None for a tensor of the original Swin encoder.
+    """
+    out: dict[str, Tensor] = {}
+    for original, value in state.items():
+        name = original.removeprefix("module.")
+        if unused.search(name):
+            continue
+        own = rules(name)
+        out.update(_swin_tensors(name, value) if own is None else {_renamed(name, own): value})
+    return out
+
+
+def _swin_tensors(name: str, value: Tensor) -> dict[str, Tensor]:
+    """A tensor of the original Swin encoder under transformers' names: query, key and value apart."""
+    name = _renamed(name, SWIN_RULES)
     if ".attn.qkv." not in name:
         return {name: value}
     parts = zip("qkv", value.chunk(3), strict=True)

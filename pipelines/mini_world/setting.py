@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.mini_world.materials import Material, vary
-from pipelines.mini_world.objects import KINDS, Spot
+from pipelines.mini_world.objects import OBJECT_KINDS, Spot
 from pipelines.mini_world.scene import Scene
 from pipelines.mini_world.shading import Light
 from pipelines.mini_world.shapes import Plane
@@ -69,14 +69,14 @@ def furnish(
     Args:
         scene: what they are added to.
         rng: decides where.
-        names: names of the objects, keys of `objects.KINDS`.
+        names: names of the objects, keys of `objects.OBJECT_KINDS`.
         x: left and right end of the floor in metres.
         z: near and far end of the floor in metres.
         turn: largest turn about the vertical in radians. Default: 0.5.
     """
     taken: list[tuple[float, float, float]] = []
     for name in names:
-        kind = KINDS[name]
+        kind = OBJECT_KINDS[name]
         low_x, high_x = x[0] + 0.7 * kind.radius, x[1] - 0.7 * kind.radius
         low_z, high_z = z[0] + kind.radius, z[1] - 0.6 * kind.radius
         if low_x >= high_x or low_z >= high_z:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.mini_world.camera import Camera
 from pipelines.mini_world.materials import Material
-from pipelines.mini_world.objects import KINDS, Spot, building
+from pipelines.mini_world.objects import OBJECT_KINDS, Spot, building
 from pipelines.mini_world.scene import Scene
 from pipelines.mini_world.setting import Setting, enclose, furnish
 from pipelines.mini_world.shading import Light
@@ -116,7 +116,7 @@ def _open(scene: Scene, rng: np.random.Generator, street: Street, half: float) -
         spot = Spot(
             float(rng.choice([-1, 1])) * (half + float(rng.uniform(0.6, 2.5))), float(rng.uniform(4, 0.6 * far))
         )
-        scene.add(str(name), KINDS[str(name)].build(spot, rng))
+        scene.add(str(name), OBJECT_KINDS[str(name)].build(spot, rng))
     light = Light(
         direction=tuple(rng.normal((0.4, 0.8, -0.3), 0.3)),
         ambient=float(rng.uniform(0.4, 0.6)),

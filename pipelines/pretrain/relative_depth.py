@@ -32,6 +32,7 @@ from transformers import (
 
 from pipelines.mini_world.camera import HEIGHT, WIDTH
 from pipelines.mini_world.domains import DOMAINS
+from pipelines.pretrain.optimisation import take_step
 from pipelines.pretrain.pictures import Pictures, inverse_depth
 from tr2m_plugin.models import RelativeDepth
 from tr2m_plugin.workers import end_with_parent
@@ -201,12 +202,7 @@ def train(model: PreTrainedModel, size: tuple[int, int], steps: int, batch_size:
         image, inverse = next(loader)
         prediction = predict(model, (image - mean) / std, size)
         loss = ssi_loss(prediction, inverse) + anchor_loss(prediction, inverse)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        running += loss.item()
+        running += take_step(loss, model, optimizer, schedule)
         if step % 100 == 0:
             rate = step * batch_size / (time.time() - began)
             print(f"step {step}/{steps}  loss {running / 100:.4f}  {rate:.0f} pictures/s", flush=True)

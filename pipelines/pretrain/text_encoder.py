@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedTokenizerFast
 
+from pipelines.pretrain.optimisation import take_step
 from pipelines.pretrain.sentences import plain_words, random_sentences
 from tr2m_plugin.errors import require
 from tr2m_plugin.models.frozen.encoders import load_pretrained
@@ -83,7 +84,7 @@ def build_tokenizer(sentences: list[str], vocabulary: int) -> PreTrainedTokenize
     )
 
 
-def build_model(vocabulary: int, width: int) -> CLIPTextModelWithProjection:
+def build_encoder(vocabulary: int, width: int) -> CLIPTextModelWithProjection:
     """The network with random weights; its embedding is as wide as its layers."""
     return CLIPTextModelWithProjection(
         CLIPTextConfig(
@@ -139,12 +140,7 @@ def distil(
         tokens = tokenizer(sentences[picked], padding=True, truncation=True, return_tensors="pt")
         out = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).text_embeds
         loss = F.mse_loss(out, targets[picked])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        running += loss.item()
+        running += take_step(loss, model, optimizer, schedule)
         if step % 200 == 0:
             print(f"step {step}/{steps}  loss {running / 200:.4f}  {time.time() - began:.0f} s", flush=True)
             running = 0.0
@@ -171,7 +167,7 @@ def main() -> None:
     embeddings = embed(teacher, sentences)
     targets = principal_targets(embeddings, args.width)
     tokenizer = build_tokenizer(learned, args.vocabulary)
-    model = build_model(args.vocabulary, args.width)
+    model = build_encoder(args.vocabulary, args.width)
     kept = torch.tensor([bool(i % 50) for i in range(len(sentences))])
     distil(model, tokenizer, learned, targets[kept], args.steps, args.seed)
     model.eval()

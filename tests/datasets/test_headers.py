@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from tr2m_plugin.datasets import RGBDFolder
-from tr2m_plugin.datasets.headers import ORIENTATION, check_size, read_header, turn, turn_with
+from tr2m_plugin.datasets.headers import ORIENTATION, check_dimensions, read_header, turn, turn_with
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import IndexRow
@@ -85,14 +85,14 @@ def test_broken_exif_data_say_nothing(tmp_path):
 
 
 def test_the_limits_are_120_million_pixels_and_50_to_1(monkeypatch):
-    check_size(12000, 10000, "a.jpg")
-    check_size(1, 50, "a.jpg")
+    check_dimensions(12000, 10000, "a.jpg")
+    check_dimensions(1, 50, "a.jpg")
     with pytest.raises(InputError, match=r"a.jpg has 12001 × 10000 pixels, more than 120,000,000: make it smaller"):
-        check_size(10000, 12001, "a.jpg")
+        check_dimensions(10000, 12001, "a.jpg")
     with pytest.raises(InputError, match=r"a.jpg has 20 × 2000 pixels: a side is more than 50 times the other"):
-        check_size(2000, 20, "a.jpg")
+        check_dimensions(2000, 20, "a.jpg")
     monkeypatch.setenv("TR2M_MAX_PIXELS", "400000000")
-    check_size(20000, 20000, "a.jpg")
+    check_dimensions(20000, 20000, "a.jpg")
     monkeypatch.setenv("TR2M_MAX_PIXELS", "1e9")
     with pytest.raises(InputError, match=r"TR2M_MAX_PIXELS must be a whole number above 0, not '1e9'"):
-        check_size(2, 2, "a.jpg")
+        check_dimensions(2, 2, "a.jpg")

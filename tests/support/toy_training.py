@@ -95,7 +95,7 @@ def killed_at(number, config, resume=False):
     """Trains in a forked process that ends, as by signal 9, at one of the moments of its writing.
 
     Args:
-        number: of the moment, from 1; before, in the middle and after every file that is written, before every
+        number: number of the moment, from 1; before, in the middle and after every file that is written, before every
             validation, and before every removal.
 
     Returns:

@@ -20,7 +20,7 @@ def make(root, train=2, test=2, videos=("cecum_t1_b", "cecum_t1_a"), ending="", 
     """Frames of a video to train on and of one to test on; returns stored depth by sample id.
 
     Args:
-        ending: of the folders' names; `_under_review` before 2023-10-14.
+        ending: ending of the folders' names; `_under_review` before 2023-10-14.
         number: how pictures write theirs; depth always pads it.
         apart: pictures in `images`, depth in `depths`, as in the undistorted set.
         start: number of the first frame.

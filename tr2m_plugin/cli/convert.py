@@ -31,12 +31,12 @@ def add(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tr2m_plugin.inference.convert import NETWORKS, convert_release
+    from tr2m_plugin.inference.convert import RELEASED_NETWORKS, convert_release
 
-    given = {name: value for name in NETWORKS if (value := getattr(args, name))}
+    given = {name: value for name in RELEASED_NETWORKS if (value := getattr(args, name))}
     left_out = convert_release(args.release, args.out, args.num_heads, args.size, args.skip_unknown, **given)
     if left_out:
         print(f"tr2m: left out {', '.join(left_out)}", file=sys.stderr)
-    stands_on = ", ".join({**NETWORKS, **given}.values())
+    stands_on = ", ".join({**RELEASED_NETWORKS, **given}.values())
     print(f"{args.out}: use it as `tr2m predict --model {args.out}`; it stands on {stands_on}")
     return 0

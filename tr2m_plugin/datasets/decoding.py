@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tr2m_plugin.datasets.headers import Header, check_size, read_header, turn
+from tr2m_plugin.datasets.headers import Header, check_dimensions, read_header, turn
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import file_size, reading
 
@@ -67,7 +67,7 @@ def decode(source: str, flags: int, kind: str, deep: bool = True) -> tuple[np.nd
         raise InputError(f"{source} has more than {MAX_BYTES // 10**9} GB: is it a {kind}?")
     header = read_header(source)
     if header is not None:
-        check_size(*header.size, source)
+        check_dimensions(*header.size, source)
         if header.deep and not deep:
             raise InputError(f"{source} looks like a depth map (more than 8 bits in one channel), not like a {kind}")
     with reading(source):

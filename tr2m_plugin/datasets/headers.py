@@ -66,7 +66,7 @@ def max_pixels() -> int:
     return int(given)
 
 
-def check_size(height: int, width: int, source: str | os.PathLike) -> None:
+def check_dimensions(height: int, width: int, source: str | os.PathLike) -> None:
     """Raises an InputError that names a picture of too many pixels, or with a side more than 50 times the other."""
     limit = max_pixels()
     if height * width > limit:

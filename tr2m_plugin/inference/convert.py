@@ -14,7 +14,7 @@ from tr2m_plugin.models.tr2m.rescale_net import RescaleNet
 from tr2m_plugin.trusted import parameters_within
 from tr2m_plugin.units import SURGICAL
 
-NETWORKS = {
+RELEASED_NETWORKS = {
     "image_encoder": "facebook/dinov2-large",
     "text_encoder": "openai/clip-vit-large-patch14",
     "relative_depth": "LiheYoung/depth-anything-small-hf",
@@ -45,7 +45,7 @@ def convert_release(
         size: height and width that pictures are stretched to. Default: 434 × 560, the release's but for KITTI's
             350 × 1204; a prediction can be asked for at another.
         skip_unknown: leaves out tensors of the head that ours has no place for, in place of an error. Default: False.
-        **networks: hub ids or folders that take the place of those in `NETWORKS`.
+        **networks: hub ids or folders that take the place of those in `RELEASED_NETWORKS`.
 
     Returns:
         The names of the tensors left out.
@@ -57,7 +57,7 @@ def convert_release(
     check_size(size, "size")
     # A folder is found from anywhere only by its whole path.
     given = {name: os.path.abspath(source) if os.path.isdir(source) else source for name, source in networks.items()}
-    names = {**NETWORKS, **given}
+    names = {**RELEASED_NETWORKS, **given}
     released = read_release(path)
     held = sum(tensor.untyped_storage().nbytes() for tensor in released.values())
     try:

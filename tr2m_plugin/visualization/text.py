@@ -21,7 +21,7 @@ def write_text(put: Callable[..., Any], text: str, letters: int, lines: int = 1,
         text: a text of any length and any characters; control characters become blanks.
         letters: per line.
         lines: the most. Default: 1.
-        **options: of `put`.
+        **options: options of `put`.
     """
     put("\n".join(fit_text(text, letters, lines)), parse_math=False, **options)
 

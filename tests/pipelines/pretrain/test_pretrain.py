@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from pipelines.pretrain.sentences import plain_words, random_sentences, vocabulary
-from pipelines.pretrain.text_encoder import build_model, build_tokenizer, distil, principal_targets
+from pipelines.pretrain.text_encoder import build_encoder, build_tokenizer, distil, principal_targets
 
 
 def test_sentences_are_many_and_repeatable():
@@ -33,7 +33,7 @@ def test_targets_keep_the_distances_of_the_embeddings():
 def test_the_encoder_learns_its_targets():
     torch.manual_seed(0)
     sentences = sorted({f"a {a} {b}" for a in ("small", "large", "toy") for b in ("room", "street", "colon")}, key=len)
-    tokenizer, model = build_tokenizer(sentences, 400), build_model(400, 16)
+    tokenizer, model = build_tokenizer(sentences, 400), build_encoder(400, 16)
     targets = torch.randn(len(sentences), 16)
     tokens = tokenizer(sentences, padding=True, return_tensors="pt")
 

@@ -156,13 +156,13 @@ class Estimator(ABC):
         return None
 
 
-Kind = TypeVar("Kind", bound=type[Estimator])
+EstimatorClass = TypeVar("EstimatorClass", bound=type[Estimator])
 ESTIMATORS: list[type[Estimator]] = []
 """Kinds of estimators, the last registered first. In this order they are asked whether they open a model, those that
 take the rest after all others."""
 
 
-def register(kind: Kind) -> Kind:
+def register(kind: EstimatorClass) -> EstimatorClass:
     """Registers a kind of estimator, as a decorator of its class."""
     ESTIMATORS.insert(0, kind)
     return kind

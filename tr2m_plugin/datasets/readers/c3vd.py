@@ -13,7 +13,7 @@ import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader
-from tr2m_plugin.datasets.readers.files import find_all, numbered, stored_as
+from tr2m_plugin.datasets.readers.files import find_all, find_numbered, stored_as
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import IndexRow
 
@@ -131,7 +131,7 @@ class C3VD(Reader):
     def _frames(self, video: str, split: str, folder: Path) -> Iterable[IndexRow]:
         apart = (folder / "images").is_dir()
         images, depths = (folder / "images", folder / "depths") if apart else (folder, folder)
-        pictures, measured = numbered(images, r"(\d+)_color\.png"), numbered(depths, r"(\d+)_depth\.tiff")
+        pictures, measured = find_numbered(images, r"(\d+)_color\.png"), find_numbered(depths, r"(\d+)_depth\.tiff")
         # a folder without a picture has a row all the same, so that `index` reports it
         for number, image in (pictures or {0: images / "0000_color.png"}).items():
             frame = image.name.removesuffix("_color.png")

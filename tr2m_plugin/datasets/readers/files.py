@@ -104,7 +104,7 @@ def focal_length(text: str, path: Path) -> float:
         raise InputError(f"{path}: {text!r} is no focal length; lines must be picture, depth, focal length") from error
 
 
-def numbered(folder: Path, pattern: str) -> dict[int, Path]:
+def find_numbered(folder: Path, pattern: str) -> dict[int, Path]:
     """The files of a folder whose names match a pattern, in the order of the number that is its group, by number.
 
     Raises:

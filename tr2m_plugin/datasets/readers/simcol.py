@@ -12,7 +12,7 @@ import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader
-from tr2m_plugin.datasets.readers.files import find_all, numbered, read_fields, stored_as
+from tr2m_plugin.datasets.readers.files import find_all, find_numbered, read_fields, stored_as
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import reading
 from tr2m_plugin.rows import IndexRow
@@ -112,7 +112,7 @@ class SimCol3D(Reader):
         return names
 
     def _frames(self, split: str, folder: Path) -> Iterable[IndexRow]:
-        images = list(numbered(folder, r"FrameBuffer_(\d+)\.png").values())
+        images = list(find_numbered(folder, r"FrameBuffer_(\d+)\.png").values())
         # a folder without a picture has a row all the same, so that `index` reports it
         for image in images or [folder / "FrameBuffer_0000.png"]:
             sample = image.relative_to(self.folder).with_suffix("").as_posix()

@@ -11,7 +11,7 @@ import numpy as np
 
 from tr2m_plugin.datasets.arrays import to_depth
 from tr2m_plugin.datasets.readers.base import Reader
-from tr2m_plugin.datasets.readers.files import find_all, find_first, find_list, load_mat, numbered, stored_as
+from tr2m_plugin.datasets.readers.files import find_all, find_first, find_list, find_numbered, load_mat, stored_as
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_text
 from tr2m_plugin.rows import IndexRow
@@ -93,7 +93,7 @@ class SUNRGBD(Reader):
                 yield self.row(sample, split, image, depth, _camera(folder), encoding=self.encoding)
 
     def _numbers(self, images: Path, depths: Path) -> Iterable[IndexRow]:
-        pictures, measured = numbered(images, rf"{NUMBER}\.jpg"), numbered(depths, rf"{NUMBER}\.png")
+        pictures, measured = find_numbered(images, rf"{NUMBER}\.jpg"), find_numbered(depths, rf"{NUMBER}\.png")
         for number in sorted({*pictures, *measured}):
             image = pictures.get(number, images / f"img-{number:06d}.jpg")
             depth = measured.get(number, depths / f"{number}.png")

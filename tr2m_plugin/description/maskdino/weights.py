@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from tr2m_plugin.description.maskdino.attention import POINTS
 from tr2m_plugin.description.maskdino.network import BoxInit, MaskDino, Sizes
 from tr2m_plugin.errors import InputError, require
-from tr2m_plugin.state_dicts import fit, read_weights, swin_names
+from tr2m_plugin.state_dicts import Rules, fit, read_weights, rename_tensors
 from tr2m_plugin.trusted import parameters_within
 
 UNUSED = re.compile(
@@ -22,7 +21,7 @@ UNUSED = re.compile(
 )
 """Copies of other tensors, and what only training needs."""
 
-HEAD_RULES: list[tuple[str, str]] = [
+HEAD_RULES: Rules = [
     (r"^sem_seg_head\.", ""),
     (r"^pixel_decoder\.transformer\.encoder\.", "pixel_decoder."),
     (r"^pixel_decoder\.transformer\.", "pixel_decoder."),
@@ -33,7 +32,7 @@ HEAD_RULES: list[tuple[str, str]] = [
     (r"^predictor\.decoder\.", "predictor."),
     (r"^predictor\._bbox_embed\.", "predictor.box_embed."),
 ]
-RESNET_RULES: list[tuple[str, Any]] = [
+RESNET_RULES: Rules = [
     (r"^backbone\.stem\.conv1\.norm\.", "backbone.embedder.embedder.normalization."),
     (r"^backbone\.stem\.conv1\.", "backbone.embedder.embedder.convolution."),
     (r"^backbone\.res(\d)\.(\d+)\.", lambda m: f"backbone.encoder.stages.{int(m[1]) - 2}.layers.{m[2]}."),
@@ -44,24 +43,15 @@ RESNET_RULES: list[tuple[str, Any]] = [
 """From the authors' names to ours; transformers' names for the encoder."""
 
 
-def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def convert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The authors' state dict under our names, without what inference does not use."""
-    out: dict[str, Tensor] = {}
-    for original, value in state.items():
-        name = original.removeprefix("module.")
-        if UNUSED.search(name):
-            continue
-        if not name.startswith("backbone."):
-            rules: list[tuple[str, Any]] = list(HEAD_RULES)
-        elif name.startswith(("backbone.stem.", "backbone.res")):
-            rules = RESNET_RULES
-        else:
-            out.update(swin_names(name, value))
-            continue
-        for pattern, replacement in rules:
-            name = re.sub(pattern, replacement, name)
-        out[name] = value
-    return out
+    return rename_tensors(state, UNUSED, _rules)
+
+
+def _rules(name: str) -> Rules | None:
+    if not name.startswith("backbone."):
+        return HEAD_RULES
+    return RESNET_RULES if name.startswith(("backbone.stem.", "backbone.res")) else None
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
@@ -151,7 +141,7 @@ def load_maskdino(
     held = 2 * sum(tensor.untyped_storage().nbytes() for tensor in content.values())
     try:
         with parameters_within(held, f"{where} claims a larger network than it holds"):
-            state = convert(content)
+            state = convert_names(content)
             resnet = "backbone.embedder.embedder.convolution.weight" in state
             encoder, channels = _resnet(state) if resnet else _swin(state)
             model = MaskDino(encoder, infer_sizes(state, channels), num_queries, box_init)

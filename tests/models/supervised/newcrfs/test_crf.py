@@ -9,7 +9,7 @@ from tr2m_plugin.models.supervised.newcrfs.crf import (
     shift_mask,
     to_windows,
 )
-from tr2m_plugin.models.supervised.newcrfs.weights import convert
+from tr2m_plugin.models.supervised.newcrfs.weights import convert_names
 
 
 @pytest.mark.parametrize("case", ["a", "b", "c"])
@@ -20,7 +20,7 @@ def test_gives_the_authors_numbers(data, case):
     net = NeuralWindowCRFs(features, channels, potential, heads)
     prefix = f"{case}.w."
     state = {f"crf0.{n[len(prefix) :]}": torch.from_numpy(arrays[n]) for n in arrays.files if n.startswith(prefix)}
-    net.load_state_dict({name.removeprefix("levels.0."): value.float() for name, value in convert(state).items()})
+    net.load_state_dict({name.removeprefix("levels.0."): value.float() for name, value in convert_names(state).items()})
     x, v, y = (torch.from_numpy(arrays[f"{case}.{name}"]).float() for name in "xvy")
     with torch.no_grad():
         torch.testing.assert_close(net(x, v), y, rtol=1e-5, atol=1e-5)

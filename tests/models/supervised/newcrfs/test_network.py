@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.models import NeWCRFs, load_newcrfs_weights
-from tr2m_plugin.models.supervised.newcrfs.weights import convert
+from tr2m_plugin.models.supervised.newcrfs.weights import convert_names
 from tr2m_plugin.structures import DepthDataSample
 
 
@@ -65,7 +65,7 @@ def test_published_sizes(version, parameters):
 def test_the_authors_weights_fit(original, tmp_path):
     with torch.device("meta"):
         expected = {name: value.shape for name, value in NeWCRFs().state_dict().items()}
-    found = convert({f"module.{name}": value for name, value in original.items()})
+    found = convert_names({f"module.{name}": value for name, value in original.items()})
     assert {name: value.shape for name, value in found.items()} == expected
     net = NeWCRFs(max_depth=10.0).eval()
     torch.save({"model": original, "best_eval_steps": 3}, tmp_path / "model_nyu.ckpt")

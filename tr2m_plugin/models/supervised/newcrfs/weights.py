@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
-from tr2m_plugin.state_dicts import fit, read_weights, swin_names
+from tr2m_plugin.state_dicts import Rules, fit, read_weights, rename_tensors
 
-DECODER_RULES: list[tuple[str, Any]] = [
+UNUSED = re.compile(r"relative_position_index$")
+"""Copies of other tensors."""
+
+DECODER_RULES: Rules = [
     (r"^crf(\d)\.", r"levels.\1."),
     (r"\.proj_x\.", ".project_features."),
     (r"\.proj_v\.", ".project_potential."),
@@ -33,20 +35,9 @@ DECODER_RULES: list[tuple[str, Any]] = [
 """From the authors' names of the decoder to ours."""
 
 
-def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def convert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The authors' state dict under our names: the encoder's query, key and value apart, index buffers left out."""
-    out: dict[str, Tensor] = {}
-    for original, value in state.items():
-        name = original.removeprefix("module.")
-        if name.endswith("relative_position_index"):
-            continue
-        if name.startswith("backbone."):
-            out.update(swin_names(name, value))
-            continue
-        for pattern, replacement in DECODER_RULES:
-            name = re.sub(pattern, replacement, name)
-        out[name] = value
-    return out
+    return rename_tensors(state, UNUSED, lambda name: None if name.startswith("backbone.") else DECODER_RULES)
 
 
 def load_newcrfs_weights(model: nn.Module, source: Mapping[str, Tensor] | str | os.PathLike) -> None:
@@ -63,4 +54,4 @@ def load_newcrfs_weights(model: nn.Module, source: Mapping[str, Tensor] | str | 
         UnsafeCheckpointError: the file holds code.
     """
     name, content = read_weights(source)
-    model.load_state_dict(fit(model, convert(content), name))
+    model.load_state_dict(fit(model, convert_names(content), name))
