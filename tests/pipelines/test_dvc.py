@@ -1,6 +1,7 @@
 """The stages of `dvc.yaml` that describe, with tiny networks, killed in the middle and repeated."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -87,6 +88,9 @@ def test_killed_dvc_goes_on_where_it_was(project):
     out = second.communicate(timeout=600)[0]
     assert second.returncode == 0, out[-3000:]
     assert {name: (shards / name).stat().st_mtime_ns for name in finished} == finished, "what was done stayed"
+    # Ray's workers may finish what they were at after the driver's death.
+    (left,) = map(int, re.findall(r"described llava_vicuna: 200 rows in 20 shards, (\d+) rows", out))
+    assert 0 < left <= 200 - 10 * len(finished)
     rows = read_table(project / "work" / "tiny" / "descriptions.parquet", columns_of(DescriptionRow))
     vicuna = [row for row in rows if row["source"] == "llava-vicuna"]
     assert len(vicuna) == len({sample_key(row) for row in vicuna}) == 200
