@@ -104,4 +104,6 @@ def together(world, work_dir, batch_size):
     config.train_cfg = {"type": "mmengine.EpochBasedTrainLoop", "max_epochs": 1}
     without_validation(config)
     config.train_dataloader.batch_size = batch_size
+    data = config.train_dataloader.dataset
+    data.pipeline = [step for step in data.pipeline if not step.type.startswith("Random")]
     return config
