@@ -11,8 +11,8 @@ datasets = ["nyu", "kitti", "void", "c3vd"]
 # The release's augmentation, of which the paper says nothing: flips, and in every second picture other colours.
 # The release computes relative depth of the changed picture. Here it was computed of the plain one and is flipped
 # along, which is not the same: of seven photographs, mini_depth_anything's moves with these colours by 0.2 to 0.3 of
-# its standard deviation and, mirrored, by 0.2; Depth Anything's was not measured. With model = dict(relative_depth=...),
-# the config of that network, it is computed of the changed picture in the step.
+# its standard deviation and, mirrored, by 0.2; Depth Anything's was not measured. The config of that network in
+# model = dict(relative_depth=...) has it computed of the changed picture in the step.
 train_pipeline = [
     dict(type="LoadDepthInputs", text="random"),
     dict(type="MaskDepthBorder", box=(45, 472, 43, 608), datasets=["nyu"]),
