@@ -51,11 +51,12 @@ WHOLE = """
 def programs(tmp_path, monkeypatch):
     """A folder with programs, whose modules are forgotten afterwards."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     (tmp_path / "beside.py").write_text("FACTOR = 0.01\n")
     (tmp_path / "plain_program.py").write_text(textwrap.dedent(PLAIN))
     (tmp_path / "whole_program.py").write_text(textwrap.dedent(WHOLE))
-    return tmp_path
+    yield tmp_path
+    for file in tmp_path.glob("*.py"):
+        sys.modules.pop(file.stem, None)
 
 
 def test_a_class_of_a_file_is_measured_by_the_command(programs):
