@@ -51,7 +51,9 @@ class Ramp(Estimator):
 
 
 def log_scale(disparity, truth, valid):
-    return float(np.exp(-np.mean(np.log(truth[valid]) + np.log(disparity[valid])))), 0.0
+    valid = valid & np.isfinite(disparity) & (disparity > 0)
+    logs = np.log(truth[valid] * disparity[valid])
+    return float(np.exp(-np.mean(logs))) if logs.size else 0.0, 0.0
 
 
 @pytest.fixture
@@ -74,6 +76,14 @@ def folder(tmp_path, monkeypatch):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((6, 8, 3), np.uint8))
         np.save(tmp_path / f"{name}.npy", 2 * depth)
     return tmp_path
+
+
+def test_a_new_dataset_is_verified_and_shown_by_the_command(folder, capsys):
+    how = ["--protocol", str(folder)]
+    assert main(["data", "verify", "toy", str(folder), *how]) == 0
+    assert "test: 100.0% of the pixels have depth, 2 to 6 m; 100.0% are in" in capsys.readouterr().out
+    assert main(["data", "show", "toy", str(folder), "c", *how, "--out", str(folder / "c_shown.png")]) == 0
+    assert cv2.imread(str(folder / "c_shown.png")).shape[1] > 8
 
 
 def test_new_parts_are_measured_by_the_command(folder):

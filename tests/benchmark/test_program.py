@@ -51,11 +51,12 @@ WHOLE = """
 def programs(tmp_path, monkeypatch):
     """A folder with programs, whose modules are forgotten afterwards."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     (tmp_path / "beside.py").write_text("FACTOR = 0.01\n")
     (tmp_path / "plain_program.py").write_text(textwrap.dedent(PLAIN))
     (tmp_path / "whole_program.py").write_text(textwrap.dedent(WHOLE))
-    return tmp_path
+    yield tmp_path
+    for file in tmp_path.glob("*.py"):
+        sys.modules.pop(file.stem, None)
 
 
 def test_a_class_of_a_file_is_measured_by_the_command(programs):
@@ -91,6 +92,10 @@ def test_a_class_of_a_module_says_everything_itself(programs, monkeypatch):
         ("class A: pass", "has no method predict"),
         ("class A:\n    def predict(self, images, texts, size=None): return []", "does not say what it returns"),
         ("class A:\n    returns = {'space': 'depth', 'moon': 1}\n    def predict(self, *a): pass", "returns: .*moon"),
+        (
+            "class A:\n    returns = {'space': 'moon', 'metric': 1}\n    def predict(self): pass",
+            "returns: space must be",
+        ),
         ("class A:\n    def __init__(self): raise OSError('no file')", "cannot be made: OSError: no file"),
         ("import no_such_package", "cannot be imported: ModuleNotFoundError"),
         ("class B: pass", "has no class A"),
@@ -100,6 +105,12 @@ def test_what_is_wrong_with_a_program_is_said(programs, program, message):
     (programs / "wrong.py").write_text(program)
     with pytest.raises(InputError, match=f"wrong.py.*{message}"):
         open_estimator(f"{programs / 'wrong.py'}:A", device="cpu")
+
+
+def test_a_file_is_named_with_its_ending(programs, monkeypatch):
+    monkeypatch.chdir(programs)
+    with pytest.raises(InputError, match=r"No module named 'plain_program'; of a file, write plain_program.py:Bright"):
+        open_estimator("plain_program:Brightness", device="cpu")
 
 
 def test_weights_and_meaning_are_given_once(programs):

@@ -218,6 +218,17 @@ def test_what_is_wrong_from_the_start(tmp_path, capsys):
         verify_dataset("nyu", str(tmp_path), sample=-1)
 
 
+def test_what_an_evaluation_refuses_is_said_before(tmp_path, monkeypatch):
+    tree_nyu.make(tmp_path)
+    rows = list(reader_of("nyu")(str(tmp_path)).rows())
+    monkeypatch.setattr(reader_of("nyu"), "rows", lambda self: [*rows, rows[0]])
+    with pytest.raises(InputError, match="nyu lists nyu/kitchen_0028b/rgb_00000 twice"):
+        verify_dataset("nyu", str(tmp_path))
+    monkeypatch.setattr(reader_of("nyu"), "rows", lambda self: [{}["scenes"]])
+    with pytest.raises(InputError, match=f"nyu in {tmp_path} cannot be read: KeyError: 'scenes'"):
+        verify_dataset("nyu", str(tmp_path))
+
+
 def test_a_sample_is_spread_evenly_and_the_same_every_time():
     items = [{"number": number} for number in range(100)]
     chosen = [item["number"] for item in spread(items, 10)]

@@ -3,7 +3,7 @@ import pytest
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import ScaleShiftFit, apply_scale_shift, depth_metrics, linear_fit, median_scale
-from tr2m_plugin.evaluation.alignment import ALIGNMENTS, Alignment
+from tr2m_plugin.evaluation.alignment import ALIGNMENTS, Alignment, AlignmentKind
 
 
 @pytest.fixture
@@ -114,6 +114,7 @@ def slow_aligned(kind, returns, images):
             middle = np.median([1 / x for x, _, _ in pairs]) / np.median([1 / y for _, y, _ in pairs])
             found.append([1 / (middle * x) for x, _, _ in pairs])
             continue
+        assert kind.startswith(("linear", "global")), f"{kind} needs a twin here"
         scale, shift = slow_line([p for one in per_image for p in one] if kind.startswith("global") else pairs)
         found.append([(v if in_depth else 1 / v) for v in (scale * x + shift for x, _, _ in pairs)])
     return found
@@ -133,6 +134,32 @@ def test_every_alignment_equals_its_twin(kind, returns, images):
         alignment.add(*image)
     for image, expected in zip(noisy, slow_aligned(kind, returns, noisy), strict=True):
         np.testing.assert_allclose(alignment.apply(*image)[image[2]], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ALIGNMENTS)
+def test_an_image_of_which_nothing_counts_is_no_error(kind, images):
+    relative, truth, _ = images[0]
+    alignment, nothing = Alignment(kind, "disparity"), np.zeros(truth.shape, bool)
+    alignment.add(relative, truth, nothing)
+    assert np.isfinite(alignment.apply(relative, truth, nothing)).all()
+
+
+def test_methods_are_told_apart_by_labels():
+    labels = [kind.label.lower() for kind in ALIGNMENTS.values()]
+    assert sorted(set(labels)) == sorted(labels)
+
+
+def test_a_kind_is_of_an_image_or_of_more():
+    for options in ({}, {"fit": median_scale, "over": "dataset"}):
+        with pytest.raises(TypeError, match="Half: give either `fit`, which is of an image, or `over`"):
+            AlignmentKind("Half", **options)
+
+
+@pytest.mark.parametrize("found", [(np.nan, 0.0), (1.0, np.inf)])
+def test_a_fit_that_is_not_finite_is_not_measured(found, images, monkeypatch):
+    monkeypatch.setitem(ALIGNMENTS, "broken", AlignmentKind("Broken", lambda *_: found))
+    with pytest.raises(InputError, match=r"the alignment 'Broken' gives the scale .* and the shift"):
+        Alignment("broken", "disparity").apply(*images[0])
 
 
 def test_an_unknown_alignment_is_refused():

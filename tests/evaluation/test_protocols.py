@@ -57,7 +57,7 @@ def test_a_senseless_range_is_refused(limits):
 
 
 def test_senseless_options_are_refused(tmp_path):
-    with pytest.raises(InputError, match="clamp must be"):
+    with pytest.raises(InputError, match=r"clamp must be .*, and is needed where depth_range begins at 0"):
         Protocol((0, 8))
     with pytest.raises(InputError, match="crop must be one of garg"):
         Protocol((1, 8), crop="middle")
@@ -77,6 +77,10 @@ def test_senseless_options_are_refused(tmp_path):
         Protocol((1, 8), resize="cubic")
     with pytest.raises(InputError, match=r"no protocol 'release' for 'moon' .*moon.yaml does not exist"):
         load_protocol("release", "moon")
+    for text in ("", "depth_range", "- depth_range"):
+        (tmp_path / "nyu.yaml").write_text(text)
+        with pytest.raises(InputError, match=r"nyu.yaml is not a protocol: it must hold options by name"):
+            load_protocol(str(tmp_path), "nyu")
     (tmp_path / "nyu.yaml").write_text("depth_rang: [1, 2]")
     with pytest.raises(InputError, match=r"nyu.yaml is not a protocol: .*depth_rang"):
         load_protocol(str(tmp_path), "nyu")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[I
     """
     options = dict(entry)
     kind = options.pop("type", None)
-    try:
+    with opening(kind, options.get("root")):
         if kind == FOLDER:
             return RGBDFolder(**options).index()
         if kind not in READERS:
@@ -50,18 +51,33 @@ def index_dataset(entry: Mapping[str, Any], protocol: str = "release") -> list[I
         reader, rules = reader_of(kind), load_protocol(protocol, kind)
         made = reader(**{**rules.reader, **options})
         rows = made.index()
-    except TR2MError:
-        raise
-    except TypeError as error:  # an option that there is not
-        raise InputError(f"{kind}: {error}") from error
-    except Exception as error:  # what other files in their place make of a reader is anybody's guess
-        raise InputError(f"{kind} in {options.get('root')} cannot be read: {reason_of(error)}") from error
     usual = {name: rules.reader.get(name, found.default) for name, found in reader.__dataclass_fields__.items()}
     read = {name: getattr(made, name) for name in READING if name in options}
     changes = {name: value for name, value in read.items() if value != usual[name]}
     named = name_protocol(protocol, {"reader": changes} if changes else {})
     low, high = rules.depth_range
     return [replace(row, protocol=named, depth_min=low, depth_max=high) for row in rows]
+
+
+@contextmanager
+def opening(kind: Any, root: Any) -> Iterator[None]:
+    """A block that makes a reader and lists its pictures.
+
+    Args:
+        kind: type of the dataset, for messages.
+        root: its folder, for messages.
+
+    Raises:
+        InputError: an option is unknown, the reader's class is not what it should be, or a file in it broken.
+    """
+    try:
+        yield
+    except TR2MError:
+        raise
+    except TypeError as error:  # an option that there is not
+        raise InputError(f"{kind}: {error}") from error
+    except Exception as error:  # what other files in their place make of a reader is anybody's guess
+        raise InputError(f"{kind} in {root} cannot be read: {reason_of(error)}") from error
 
 
 def read_entries(path: Path, profile: str = "paper") -> dict[str, dict[str, Any]]:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tr2m_plugin.benchmark.datasets import opening
 from tr2m_plugin.benchmark.pairs import spread
-from tr2m_plugin.datasets.parquet import read_rows
+from tr2m_plugin.datasets.parquet import check_unique, read_rows
 from tr2m_plugin.datasets.readers import load_depth, load_picture, reader_of
-from tr2m_plugin.datasets.readers.base import Reader
+from tr2m_plugin.datasets.readers.base import Reader, listed
 from tr2m_plugin.description.rsa import read_sentences, rsa_file, rsa_line
 from tr2m_plugin.description.templates import colon_fallback
 from tr2m_plugin.errors import InputError, attempt
@@ -89,12 +90,14 @@ def verify_dataset(
         options: options of the reader. Default: those of the protocol.
 
     Raises:
-        InputError: the root, an option or the protocol is wrong, or a list is missing or malformed.
+        InputError: the root, an option or the protocol is wrong, or a list is missing, malformed or has a picture
+            twice.
     """
     if sample < 0:
         raise InputError(f"the number of pictures to decode must not be negative, and is {sample}")
-    reader, rules = _open(name, root, protocol, options)
-    rows, lists = list(reader.rows()), reader.lists()
+    reader, rows, rules = _open(name, root, protocol, options)
+    check_unique(rows, name)
+    lists = reader.lists()
     missing = reader.missing_files(rows)
     known = [row for row in reader.without(rows, missing) if row.sample_id in reader.unpublished]
     excused = {file for row in known for file in reader.files(row)}
@@ -127,12 +130,11 @@ def verify_dataset(
     return report
 
 
-def _open(name: str, root: str, protocol: str, options: Mapping[str, Any]) -> tuple[Reader, Protocol]:
-    kind, rules = reader_of(name), load_protocol(protocol, name)
-    try:
-        return kind(**{**rules.reader, **options, "root": str(root)}), rules
-    except TypeError as error:
-        raise InputError(f"{name}: {error}") from error
+def _open(name: str, root: str, protocol: str, options: Mapping[str, Any]) -> tuple[Reader, list[IndexRow], Protocol]:
+    with opening(name, root):
+        kind, rules = reader_of(name), load_protocol(protocol, name)
+        reader = kind(**{**rules.reader, **options, "root": str(root)})
+        return reader, listed(reader), rules
 
 
 def _report_numbers(
@@ -241,8 +243,8 @@ def show_sample(
         InputError: see `verify_dataset`; or there is no such sample, and the message names those with similar ids; or
             its files are missing or unreadable.
     """
-    reader, rules = _open(name, root, protocol, options)
-    row = _choose(reader, list(reader.rows()), str(sample))
+    reader, rows, rules = _open(name, root, protocol, options)
+    row = _choose(reader, rows, str(sample))
     sentences = find_sentences(row, descriptions)
     title = f"{reader.title}, {row.split}: {row.sample_id}"
     draw_sample(out, title, load_picture(row), load_depth(row), reader.unit, rules, sentences)

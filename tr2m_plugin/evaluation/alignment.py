@@ -96,16 +96,24 @@ class AlignmentKind:
         label: what the paper's tables call it; in small letters it follows the model's name, so no two are the same.
         fit: scale and shift of one image, from values, truth and which pixels count, (H, W) each; None for least
             squares over many images. The truth is depth; the values are disparity where `space` is `disparity`, else
-            what the network returns. Values may be NaN or infinite where the truth counts, or nothing may count.
+            what the network returns. Values may be NaN, infinite, 0 or negative where the truth counts, or nothing may
+            count.
         space: of scale · values + shift: `disparity`, its inverse is depth, whatever the network returns; or `depth`,
             it is depth, also where the network returns disparity.
         over: what one fit is of: an `image`, a `dataset`, or `all` datasets together.
+
+    Raises:
+        TypeError: it has both a `fit` of an image and least squares over more, or neither.
     """
 
     label: str
     fit: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, float]] | None = None
     space: Space = "disparity"
     over: Literal["image", "dataset", "all"] = "image"
+
+    def __post_init__(self) -> None:
+        if (self.fit is None) == (self.over == "image"):
+            raise TypeError(f"{self.label}: give either `fit`, which is of an image, or `over`, a dataset or all")
 
 
 ALIGNMENTS: dict[str, AlignmentKind] = {
@@ -164,12 +172,19 @@ class Alignment:
         self._solution = None
 
     def apply(self, values: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Metric depth of an image, (H, W) float32."""
+        """Metric depth of an image, (H, W) float32.
+
+        Raises:
+            InputError: scale or shift is not finite, of which nothing would be measured but the protocol's limits.
+        """
         x = self._values(values)
         if self.kind.fit is not None:
-            return apply_scale_shift(x, *self.kind.fit(x, truth, valid), self.kind.space)
-        self._solution = self._solution or self._fit.solve()
-        return apply_scale_shift(x, *self._solution, self.kind.space)
+            scale, shift = self.kind.fit(x, truth, valid)
+        else:
+            scale, shift = self._solution = self._solution or self._fit.solve()
+        if not np.isfinite([scale, shift]).all():
+            raise InputError(f"the alignment {self.kind.label!r} gives the scale {scale} and the shift {shift}")
+        return apply_scale_shift(x, scale, shift, self.kind.space)
 
     def _values(self, values: np.ndarray) -> np.ndarray:
         return inverse(values.astype(np.float64)) if self._invert else values

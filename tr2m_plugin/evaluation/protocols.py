@@ -49,7 +49,7 @@ class Protocol:
 
     Args:
         depth_range: nearest and farthest depth, in the dataset's unit; truth strictly between them counts.
-        clamp: what predictions are clamped to. Default: the range.
+        clamp: what predictions are clamped to, above 0. Default: the range.
         crop: window of the truth that counts: a name of `FRACTIONS`, or top, bottom, left and right in pixels, which
             are the same whatever the size. Default: all of it.
         resize: how a prediction is brought to the truth's size: `aligned` is bilinear with aligned corners, `bilinear`
@@ -81,7 +81,8 @@ class Protocol:
         if not (are_numbers(self.depth_range, 2) and 0 <= self.depth_range[0] < self.depth_range[1]):
             raise InputError(f"depth_range must be two increasing depths, not {self.depth_range!r}")
         if not (are_numbers(self.limits, 2) and 0 < self.limits[0] < self.limits[1]):
-            raise InputError(f"clamp must be two increasing positive depths, not {self.limits!r}")
+            needed = "" if self.clamp else ", and is needed where depth_range begins at 0"
+            raise InputError(f"clamp must be two increasing positive depths, not {self.limits!r}{needed}")
         if not (self.crop is None or self.crop in FRACTIONS or is_window(self.crop)):
             wanted = f"one of {', '.join(FRACTIONS)}, or top, bottom, left and right in pixels"
             raise InputError(f"crop must be {wanted}, not {self.crop!r}")
@@ -245,6 +246,8 @@ def load_protocol(name: str, dataset: str) -> Protocol:
         known = f"protocols are {', '.join(PROTOCOLS)} or a folder of files such as nyu.yaml"
         raise InputError(f"there is no protocol {name!r} for {dataset!r} ({path} does not exist); {known}")
     options = parse_yaml(read_text(path), str(path))
+    if not isinstance(options, Mapping):
+        raise InputError(f"{path} is not a protocol: it must hold options by name, such as depth_range: [0.1, 10]")
     try:
         own = Path(name).name
         mark = "*" if own in PROTOCOLS and name not in PROTOCOLS else ""  # not to be taken for the package's

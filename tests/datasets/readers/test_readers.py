@@ -18,7 +18,8 @@ from tests.support import (
     tree_sun_rgbd,
     tree_void,
 )
-from tr2m_plugin.datasets.readers import load_depth, load_picture, reader_of
+from tr2m_plugin.datasets.readers import READERS, load_depth, load_picture, reader_of
+from tr2m_plugin.datasets.readers.base import listed
 from tr2m_plugin.datasets.readers.kitti import KITTI
 from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.errors import InputError
@@ -172,3 +173,45 @@ def test_hidden_files_and_what_systems_keep_are_passed_over(tmp_path, name):
             (folder / beside / "scene_00022").mkdir()
             (folder / beside / "0001.png").write_bytes(b"no picture")
     assert [row.sample_id for row in reader_of(name)(str(tmp_path)).index()] == before
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("unit", "cm", "the class IBims1 has the unit 'cm', not m or mm"),
+        ("counts", {"testing": 2}, "the row corridor_01 is of the split 'test', and `counts` has testing"),
+        ("row", lambda self, *a, **b: KITTI(self.root).row(*a, **b), "the row corridor_01 does not name its reader"),
+    ],
+)
+def test_what_is_wrong_with_a_readers_class_is_said(tmp_path, monkeypatch, attribute, value, message):
+    tree_ibims.make(tmp_path)
+    kind = reader_of("ibims")
+    monkeypatch.setattr(kind, attribute, value)
+    with pytest.raises(TypeError, match=message):
+        listed(kind(str(tmp_path)))
+
+
+@pytest.mark.parametrize("title", ["KITTI", "SimCol3D"])
+def test_a_class_is_found_by_its_names_only(monkeypatch, title):
+    monkeypatch.setitem(READERS, "nyu", title)
+    if title == "KITTI":
+        monkeypatch.setattr("tr2m_plugin.datasets.readers.nyu.KITTI", KITTI, raising=False)
+    with pytest.raises(TypeError, match=rf"READERS looks for a class {title} of the name 'nyu' in nyu.py: there is no"):
+        reader_of("nyu")
+
+
+def test_only_wanted_splits_are_listed(tmp_path, monkeypatch):
+    tree_nyu.make(tmp_path)
+    every = listed(NYUv2(str(tmp_path)))
+    monkeypatch.setattr(NYUv2, "rows", lambda self: every)  # as of a reader that does not ask `wants`
+    for split in ("train", "test"):
+        found = listed(NYUv2(str(tmp_path), splits=[split]))
+        assert found == [row for row in every if row.split == split] != []
+
+
+def test_depth_is_height_and_width(tmp_path, monkeypatch):
+    tree_nyu.make(tmp_path)
+    row = NYUv2(str(tmp_path)).index()[0]
+    monkeypatch.setattr(NYUv2, "depth", staticmethod(lambda row: np.ones((480, 640, 1), np.float32)))
+    with pytest.raises(InputError, match=rf"{row.truth} has depth of the shape \(480, 640, 1\), not height and width"):
+        load_depth(row)

@@ -41,7 +41,7 @@ class Returns:
         if self.space not in ("disparity", "depth"):
             raise InputError(f"space must be 'disparity' or 'depth', not {self.space!r}")
         if self.unit not in (None, *UNITS):
-            raise InputError(f"unit must be 'm' or 'mm', not {self.unit!r}")
+            raise InputError(f"unit must be 'm', 'mm' or None for the dataset's, not {self.unit!r}")
 
     def depth(self, values: np.ndarray, unit: str) -> np.ndarray:
         """Metric numbers as depth in another unit, (h, w) float32; where disparity is not positive, infinity."""

@@ -50,7 +50,7 @@ class ProgramEstimator(Estimator):
         if isinstance(said, Mapping):
             try:
                 said = Returns(**said)
-            except TypeError as error:
+            except (TypeError, InputError) as error:
                 raise InputError(f"{name}: returns: {error}") from error
         if not isinstance(said, Returns | None):
             example = {"space": "depth", "metric": True, "unit": "m"}
@@ -109,7 +109,8 @@ def _find(model: str) -> Any:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{source} cannot be imported: {type(error).__name__}: {error}") from error
+        hint = f"; of a file, write {source}.py:{name}" if Path(f"{source}.py").is_file() else ""
+        raise InputError(f"{source} cannot be imported: {type(error).__name__}: {error}{hint}") from error
     if not callable(getattr(module, name, None)):
         raise InputError(f"{source} has no class {name}")
     return getattr(module, name)

@@ -37,10 +37,14 @@ def reader_of(name: str) -> type[Reader]:
 
     Raises:
         InputError: there is none.
+        TypeError: its module has no class so called, or the class another name.
     """
     if name not in READERS:
         raise InputError(f"{name!r} is no dataset with a reader; there are {', '.join(READERS)}")
-    return getattr(import_module(f"{__name__}.{name}"), READERS[name])
+    kind = getattr(import_module(f"{__name__}.{name}"), READERS[name], None)
+    if kind is None or getattr(kind, "name", name) != name:
+        raise TypeError(f"READERS looks for a class {READERS[name]} of the name {name!r} in {name}.py: there is none")
+    return kind
 
 
 def load_picture(row: IndexRow) -> np.ndarray:
@@ -62,11 +66,13 @@ def load_depth(row: IndexRow) -> np.ndarray:
     Where EXIF data turn the picture, depth of the stored picture's shape is turned with it (see `turn_with`).
 
     Raises:
-        InputError: the file is missing, unreadable, not of the published type or size, or of another size than its
+        InputError: the file is missing, unreadable, not of the published type or size, or of another shape than its
             picture; the message names it.
     """
     extras = row.extras
     depth = reader_of(row.reader).depth(row) if row.reader else _plain_depth(row, extras)
+    if depth.ndim != 2:
+        raise InputError(f"{row.truth} has depth of the shape {depth.shape}, not height and width")
     header = picture_header(row.image)
     depth = turn_with(header, depth, row.truth)
     if header is not None and header.upright != depth.shape:

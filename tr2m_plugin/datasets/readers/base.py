@@ -21,6 +21,7 @@ from tr2m_plugin.datasets.readers.files import find_list
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import reading
 from tr2m_plugin.rows import IndexRow
+from tr2m_plugin.units import UNITS
 
 KB_SIZE = (352, 1216)
 """Height and width of KITTI's benchmark crop."""
@@ -46,10 +47,10 @@ class Reader(ABC):
     Attributes:
         name: name of the dataset, in tables and protocols: its name in `READERS`.
         title: as its publisher calls it.
-        domain: indoor, outdoor or surgical.
+        domain: indoor, outdoor, surgical or another: what a wrong-domain description differs in.
         unit: unit of depth, "m" or "mm".
         counts: published number of pictures by split; as many to test on are the whole dataset.
-        publisher: where it comes from.
+        publisher: where to get it, as messages say it.
         digests: MD5 of the published split files by split, where there is one that everybody has.
         remedy: what to do without files that are not there.
         unpublished: sample ids of pictures whose files the publisher's own archives lack; left out where they are not
@@ -77,6 +78,8 @@ class Reader(ABC):
         lacking = [name for name in ("name", "title", "domain", "counts", "publisher") if not hasattr(self, name)]
         if lacking:
             raise TypeError(f"the class {type(self).__name__} must say its {', '.join(lacking)}")
+        if self.unit not in UNITS:
+            raise TypeError(f"the class {type(self).__name__} has the unit {self.unit!r}, not {' or '.join(UNITS)}")
         with reading(self.root):
             if not self.folder.is_dir():
                 raise InputError(f"{self.root} is not a folder: give the root of {self.title}")
@@ -172,13 +175,9 @@ class Reader(ABC):
             InputError: a list or a file is missing; the message names the first and says how many. Or a list or a
                 folder cannot be read; the message names it.
         """
-        with reading(self.folder):
-            rows = list(self.rows())
+        rows = listed(self)
         if not rows:
             raise InputError(f"{self.folder} holds no picture of {self.title}: {self.publisher}")
-        other = next((row for row in rows if (row.dataset, row.reader) != (self.name, self.name)), None)
-        if other is not None:  # which something else would decode
-            raise TypeError(f"the row {other.sample_id} does not name its reader: make rows with `self.row`")
         lacking = self.missing_files(rows)
         lost = self.without(rows, lacking)
         if lost and (self.allow_missing or all(row.sample_id in self.unpublished for row in lost)):
@@ -266,6 +265,24 @@ class ListedReader(Reader):
         wanted = [split for split in self.names if self.wants(split)]
         found = {split: find_list(self.folder, self.names[split], given[split]) for split in wanted}
         return {split: path for split, path in found.items() if path is not None}
+
+
+def listed(reader: Reader) -> list[IndexRow]:
+    """A reader's rows of the wanted splits, whether their files are there or not.
+
+    Raises:
+        InputError: a list that it needs is missing or malformed, or a folder cannot be read; the message names it.
+        TypeError: a row is not made with `Reader.row`, or of no known split.
+    """
+    with reading(reader.folder):
+        rows = list(reader.rows())
+    for row in rows:
+        if (row.dataset, row.reader) != (reader.name, reader.name):  # which something else would decode
+            raise TypeError(f"the row {row.sample_id} does not name its reader: make rows with `self.row`")
+        if row.split not in reader.known_splits():  # which nobody would ask for
+            known = ", ".join(reader.known_splits())
+            raise TypeError(f"the row {row.sample_id} is of the split {row.split!r}, and `counts` has {known}")
+    return [row for row in rows if reader.wants(row.split)]
 
 
 def check_crop(crop: Any, title: str) -> None:
