@@ -3,7 +3,7 @@
 _base_ = ["_base_/models/tr2m_vitl14.py", "_base_/default_runtime.py"]
 
 data_root = "{{$TR2M_DATA_ROOT:work/mini}}"
-relative_depth = dict(pretrained="mini_depth_anything", size=(112, 140), aligned=False)
+relative_depth = dict(pretrained="mini_depth_anything", size=(112, 140), aligned=False, position_offset=0.0)
 relative_networks = dict(midas="mini_midas", dpt="mini_dpt")
 text_encoder = dict(pretrained="mini_clip_text")
 

@@ -1,11 +1,14 @@
 """Every config of the repository builds and trains."""
 
 import shutil
+from inspect import signature
 
 import pytest
 import torch
+import yaml
 
 from tests.support.recipes import CONFIGS, few, tiny
+from tr2m_plugin.models import RelativeDepth
 from tr2m_plugin.tools.train import load_config, train
 
 NAMES = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
@@ -74,3 +77,16 @@ def test_newcrfs_recipe():
     (poly,) = config.param_scheduler
     assert (poly.type, poly.power, poly.eta_min, poly.end) == ("mmengine.PolyLR", 0.9, 2e-6, 50)
     assert (config.train_cfg.max_epochs, config.train_dataloader.batch_size) == (50, 8)
+
+
+@pytest.mark.parametrize(("profile", "config"), [("mini", "tr2m_mini.py"), ("paper", "tr2m_mixed.py")])
+def test_predictions_see_the_relative_depth_that_training_saw(repository, profile, config):
+    """The stage makes maps by the profile's options, the trained model's folder keeps the config's."""
+    params = yaml.safe_load((repository / "params.yaml").read_text())["profiles"][profile]
+    given = {name: p.default for name, p in signature(RelativeDepth).parameters.items()}
+    own = {name: value for name, value in load_config(str(CONFIGS / config)).relative_depth.items() if name != "type"}
+    stage, model = (
+        {name: list(value) if name == "size" else value for name, value in {**given, **options}.items()}
+        for options in (params["relative_depth"]["model"], own)
+    )
+    assert stage == model

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.recipes import mini
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.tools import test as test_tool
 from tr2m_plugin.tools import train as train_tool
@@ -84,3 +85,18 @@ def test_configs_inherit_and_take_options(repository):
 def test_help_offers_no_gpus_option():
     """mim passes `--gpus` to a script whose help mentions it, and would then train on a processor."""
     assert "--gpu" not in train_tool.parser("").format_help()
+
+
+def test_another_batch_than_the_recipes_is_told(world, tmp_path):
+    def log(name, **options):
+        config = mini(world, tmp_path / name, 1, auto_scale_lr={"base_batch_size": 8, "enable": False}, **options)
+        train_tool.train(config)
+        (file,) = (tmp_path / name).rglob("*.log")
+        return file.read_text()
+
+    told = "2 pictures a step (1 process × 2), where the config's learning rate is for 8"
+    assert told in log("two")
+    assert "pictures a step" not in log("eight", **{"train_dataloader.batch_size": 8})
+    accumulated = log("accumulated", **{"optim_wrapper.accumulative_counts": 2})
+    assert "4 pictures a step (1 process × 2 × 2 accumulated)" in accumulated
+    assert "pictures a step" not in log("scaled", **{"auto_scale_lr.enable": True})

@@ -24,6 +24,12 @@ def line_cells(length: int, count: int) -> Tensor:
     cell is cut off (padded convolutions, pooling with `ceil_mode`) or the last lines see no cell (patches, pooling
     without). A power of two that cuts the last cell off is preferred, as convolutional networks have it, then lines
     that are dropped, as vision transformers have it; where no whole stride explains the count, cells are of one size.
+    Sizes do not tell where padding puts a convolution's windows: cells of odd kernels, padded at both ends, see half a
+    cell further towards the first line.
+
+    Args:
+        length: number of lines of pixels.
+        count: number of lines of cells, 1 or more.
 
     Returns:
         int64, (length,), ascending; −1 for lines that no cell sees.

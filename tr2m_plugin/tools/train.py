@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from tr2m_plugin.checkpoint import register_safe_loader
@@ -128,11 +127,10 @@ def tell_batch(runner: Runner) -> None:
     The recipe's is `auto_scale_lr.base_batch_size`, as everywhere in OpenMMLab; `auto_scale_lr.enable` scales the
     learning rate to what there is.
     """
-    scale = runner.auto_scale_lr or {}
-    batch, size, accumulated = runner.train_dataloader.batch_size, runner.world_size, 1
-    if isinstance(runner.optim_wrapper, OptimWrapper):
-        accumulated = runner.optim_wrapper._accumulative_counts
-    wanted, total = scale.get("base_batch_size"), (batch or 0) * size * accumulated
+    scale, size = runner.cfg.get("auto_scale_lr") or {}, runner.world_size
+    batch = (runner.cfg.get("train_dataloader") or {}).get("batch_size") or 0
+    accumulated = (runner.cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
+    wanted, total = scale.get("base_batch_size"), batch * size * accumulated
     if wanted and total not in (0, wanted) and not scale.get("enable"):
         runner.logger.warning(
             f"{total} pictures a step ({size} process{'es' if size > 1 else ''} × {batch}"

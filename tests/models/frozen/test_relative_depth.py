@@ -72,3 +72,11 @@ def test_the_packaged_network_sees_that_the_floor_is_near():
     floor[:56] = (150, 180, 220)
     depth = RelativeDepth("mini_depth_anything", size=(112, 140)).predict([floor])[0, 0]
     assert depth[-10:].mean() > 2 * depth[:40].mean()
+
+
+def test_the_originals_positions_are_depth_anythings():
+    """Other networks have none to move, and are left as they are."""
+    images = pictures()
+    for name, moved in (("mini_depth_anything", True), ("mini_midas", False), ("mini_dpt", False)):
+        plain, offset = (RelativeDepth(name, size=(84, 140), position_offset=by).predict(images) for by in (0.0, 0.1))
+        assert torch.equal(plain, offset) is not moved, name

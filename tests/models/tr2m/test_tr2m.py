@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
@@ -130,3 +131,34 @@ def test_patches_are_the_rescaling_networks(dinov2):
     encoder = {"type": "tr2m_plugin.DINOv2Encoder", "pretrained": str(dinov2)}
     with pytest.raises(InputError, match="image_encoder has patches of 14 pixels and rescale_net of 16"):
         TR2M({**NET, "patch_size": 16}, image_encoder=encoder)
+
+
+IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+DEPTH = {"type": "tr2m_plugin.RelativeDepth", "pretrained": "mini_depth_anything"}
+
+
+def test_relative_depth_in_the_step_is_of_the_pictures_as_they_are():
+    """The network sees what training made of a picture; what samples carry counts in prediction alone."""
+    torch.manual_seed(0)
+    normal = {**PREPROCESSOR, **IMAGENET}
+    net = TR2M(NET, data_preprocessor=normal, relative_depth=DEPTH)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 28, 42, 3), np.uint8)
+    seen = []
+    net.loss_pseudo.register_forward_hook(lambda module, args, output: seen.append(args[1]))
+    for shown in (pictures, pictures[:, :, ::-1]):
+        batch = {"inputs": [torch.from_numpy(p.transpose(2, 0, 1).copy()) for p in shown], "data_samples": samples()}
+        net(**net.data_preprocessor(batch, True), mode="loss")
+        expected = net.relative_depth.predict(list(shown), (28, 42))
+        torch.testing.assert_close(seen[-1], expected, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(seen[0], seen[1])
+    assert not any(name.startswith("relative_depth") for name in net.state_dict())
+    plain = TR2M(NET, data_preprocessor=normal)
+    plain.load_state_dict(net.state_dict())
+    inputs = torch.rand(2, 3, 28, 42)
+    torch.testing.assert_close(net(inputs, samples()).depth, plain(inputs, samples()).depth)
+
+
+@pytest.mark.parametrize(("name", "normal"), [("mini_midas", IMAGENET), ("mini_depth_anything", {})])
+def test_a_network_that_takes_other_pictures_is_not_run_in_the_step(name, normal):
+    with pytest.raises(InputError, match="only by a Depth Anything network and of pictures normalised as its own"):
+        TR2M(NET, data_preprocessor={**PREPROCESSOR, **normal}, relative_depth={**DEPTH, "pretrained": name})

@@ -33,8 +33,8 @@ class RelativeDepth(Frozen):
             what the network gives. Default: None.
         aligned: whether Depth Anything's pictures are brought to that size bilinear with aligned corners, as in the
             authors' release, and not as its own preprocessing does. Default: False.
-        position_offset: see `offset_positions`; 0.1 in the networks that transformers' were converted from, and in the
-            release. Default: 0, as in transformers.
+        position_offset: see `offset_positions`, for Depth Anything; 0.1 in the networks that transformers' were
+            converted from, and in the release. Default: 0, as in transformers.
         revision: revision of the hub repository. Default: its main branch.
         dtype: precision of the weights. Default: float32.
         device: where to load it. Default: cpu; it follows `.to()` too.
@@ -57,7 +57,7 @@ class RelativeDepth(Frozen):
             raise InputError(f"size must be height and width, not {size!r}")
         network = load_pretrained("AutoModelForDepthEstimation", pretrained, dtype=precision(dtype), revision=revision)
         super().__init__(network.to(device))
-        if position_offset:
+        if position_offset and network.config.model_type == "depth_anything":
             offset_positions(network.backbone, position_offset)
         self.preprocess = DepthInput(pretrained, network.config.model_type, revision, aligned)
         self.size = None if size is None else (int(size[0]), int(size[1]))
