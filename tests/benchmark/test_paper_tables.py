@@ -1,6 +1,8 @@
 import re
 
+import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from tr2m_plugin.benchmark.paper_tables import (
     PAPER,
@@ -103,6 +105,44 @@ def test_headings():
     groups, headings = build_table("3", {}).header
     assert groups[2:6] == ("", "SUN RGB-D", "SUN RGB-D", "iBims-1")
     assert headings[-3:] == ("AbsRel ↓", "δ1 ↑", "Rank")
+
+
+def table_3(rows, kind="reproduced"):
+    """Metrics of table 3 measured: by label the values of each dataset."""
+    return {label: entry(label, kind, **values) for label, values in rows.items()}
+
+
+def test_the_papers_rows_measured_again_have_the_papers_ranks():
+    again = {row["method"]: row["values"] for row in TABLES["3"]["rows"]}
+    table = build_table("3", table_3(again))
+    printed = [row.cells[-1] for row in table.rows[:5]]
+    assert printed == ["3.6", "1.6", "3.8", "4.5", "1.4"], "as they are in the paper, whatever stands below"
+    assert [row.cells[-1] for row in table.rows[5:]] == printed
+    assert any(note.startswith("Rank: ") for note in table.notes)
+    assert not any(note.startswith("Rank: ") for note in build_table("3", {}).notes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_measured_rows_rank_is_its_mean_place(seed):
+    layout, rng = TABLES["3"], np.random.default_rng(seed)
+    ours = {name: {m: round(rng.uniform(0.15, 0.7), 3) for m in layout["metrics"]} for name in layout["datasets"]}
+    places = []
+    for name in layout["datasets"]:
+        for metric in layout["metrics"]:
+            column = np.array([*(row["values"][name][metric] for row in layout["rows"]), ours[name][metric]])
+            places.append(rankdata(-column if metric in HIGHER_IS_BETTER else column, "min")[-1])
+    other = {name: {"abs_rel": 0.001, "d1": 1.0} for name in layout["datasets"]}
+    table = build_table("3", table_3({"other": other, "ours": ours}))
+    assert [row.cells[-1] for row in table.rows[5:]] == ["1.0", f"{np.mean(places):.1f}"]
+
+
+def test_what_cannot_be_best_or_lacks_a_number_has_no_rank():
+    whole = TABLES["3"]["rows"][0]["values"]
+    part = {name: value for name, value in whole.items() if name != "simcol"}
+    empty = {**whole, "simcol": {"abs_rel": None, "d1": 0.5}}
+    metrics = table_3({"part": part, "empty": empty}) | table_3({"fixture": whole}, "fixture")
+    metrics["fit"] = entry("fit", "reproduced", True, **whole)
+    assert [row.cells[-1] for row in build_table("3", metrics).rows[5:]] == ["–"] * 4
 
 
 def test_measured_rows_come_last_with_what_is_known_about_them():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def _row(layout: Mapping[str, Any], facts: Mapping[str, Any], results: Mapping[s
     facts = {**facts, "description": SENTENCES.get(facts.get("description", ""))}
     cells = [" ".join(str(facts.get(key) or MISSING).split()) for key in layout["columns"].values()]
     cells += [_number(_value(name, results.get(name, {}), m)) for name in layout["datasets"] for m in layout["metrics"]]
-    if layout.get("ranked"):  # the paper ranks its own methods only
+    if layout.get("ranked"):
         cells.append(_number(facts.get("rank"), digits=1))
     return TableRow(tuple(cells), facts["kind"], bool(facts.get("uses_ground_truth")), measured)
 
@@ -159,6 +159,8 @@ def _notes(layout: Mapping[str, Any], rows: Sequence[TableRow], ours: Sequence[t
     if "rmse" in layout["metrics"]:
         datasets = [PAPER["datasets"][name] for name in layout["datasets"]]
         notes.append("RMSE: " + ", ".join(f"{facts['title']} in {facts['unit']}" for facts in datasets) + ".")
+    if layout.get("ranked") and ours:
+        notes.append("Rank: mean place over datasets and metrics; a measured row's is among the paper's rows.")
     notes += [layout["note"]] if "note" in layout else []
     return (*notes, *dict.fromkeys(_evaluated(*method) for method in ours))
 
@@ -175,11 +177,26 @@ def _places(
     return tuple(best), tuple(second)
 
 
+def _with_rank(row: TableRow, rows: Sequence[TableRow], columns: Sequence[tuple[int, str]]) -> TableRow:
+    """A measured row with its mean place among the paper's; what shows the same number shares the better place.
+
+    It has none where a metric is missing, or where it cannot be best.
+    """
+    if not row.ranked or any(row.cells[i] == MISSING for i, _ in columns):
+        return row
+    places = []
+    for i, metric in columns:
+        sign = -1 if metric in HIGHER_IS_BETTER else 1
+        places.append(1 + sum(sign * float(other.cells[i]) < sign * float(row.cells[i]) for other in rows))
+    return replace(row, cells=(*row.cells[:-1], _number(sum(places) / len(places), digits=1)))
+
+
 def build_table(number: str, metrics: Mapping[str, Any]) -> Table:
     """A table of the paper with measured rows below the paper's.
 
     Values that look the same, with three decimals, share a place. Methods of which no dataset of the table was measured
-    are left out.
+    are left out. The paper's ranks are as printed; each measured row is ranked among the paper's alone: its rank
+    does not change with what else was measured.
 
     Args:
         number: one of `TABLES`.
@@ -194,7 +211,7 @@ def build_table(number: str, metrics: Mapping[str, Any]) -> Table:
         raise InputError(f"there is no table {number!r}; tables are {', '.join(TABLES)}")
     layout, ours = TABLES[number], _measured(number, metrics)
     rows = [_row(layout, {**row, "kind": "paper"}, row["values"], False) for row in layout["rows"]]
-    rows += [_row(layout, facts, results, True) for facts, results in ours]
+    measured = [_row(layout, facts, results, True) for facts, results in ours]
 
     titles = [PAPER["datasets"][name]["title"] for name in layout["datasets"]]
     pairs = [(title, metric) for title in titles for metric in layout["metrics"]]
@@ -202,7 +219,11 @@ def build_table(number: str, metrics: Mapping[str, Any]) -> Table:
     header = [(*texts, *(PAPER["headings"][metric] for _, metric in pairs), *last)]
     if len(titles) > 1:
         header.insert(0, ("",) * len(texts) + tuple(title for title, _ in pairs) + ("",) * len(last))
-    best, second = _places(rows, [(i, metric) for i, (_, metric) in enumerate(pairs, len(texts))], len(header[-1]))
+    columns = [(i, metric) for i, (_, metric) in enumerate(pairs, len(texts))]
+    if last:
+        measured = [_with_rank(row, rows, columns) for row in measured]
+    rows += measured
+    best, second = _places(rows, columns, len(header[-1]))
     title = f"Table {number}: {layout['title']}"
     return Table(title, tuple(header), len(texts), tuple(rows), best, second, _notes(layout, rows, ours))
 
