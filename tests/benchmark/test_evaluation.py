@@ -5,6 +5,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from tests.support import tree_kitti
@@ -20,7 +21,11 @@ from tr2m_plugin.datasets.readers.nyu import NYUv2
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation import depth_metrics, load_protocol, protocol_of
 from tr2m_plugin.evaluation.alignment import Alignment
+from tr2m_plugin.inference.inferencer import TR2MInferencer
 from tr2m_plugin.rows import DescriptionRow
+from tr2m_plugin.tensors import stretch_image
+
+RETURNS = '{"space": "depth", "metric": True, "unit": "m"}'
 
 
 def test_a_relative_model_with_every_alignment(mine, tmp_path, capsys):
@@ -125,6 +130,54 @@ def test_flip_averaging_is_the_mean_with_the_mirror_image(published, tmp_path):
     (other,) = estimator.predict([picture[:, ::-1].copy()], [], (112, 140))
     stored = StoredPredictions(tmp_path / "flip/predictions/mini_depth_anything/ibims")[row.sample_id]
     np.testing.assert_allclose(stored, (one + other[:, ::-1]) / 2, rtol=1e-5)
+
+
+def test_networks_see_pictures_without_mean_and_deviation(published, tmp_path, monkeypatch, capsys):
+    """As the release's loader of iBims-1 leaves them; nothing else of the evaluation changes."""
+    base = [
+        "--model",
+        "tr2m_mini",
+        "--datasets",
+        f"ibims={published / 'ibims'}",
+        "--size",
+        112,
+        140,
+        "--text",
+        "A room.",
+    ]
+    base += ["--save-predictions", "--no-pictures"]
+    seen = []
+    given = TR2MInferencer.forward
+
+    def forward(self, batch):
+        with torch.no_grad():
+            seen.append(self.model.data_preprocessor(batch)["inputs"][0].numpy())
+        return given(self, batch)
+
+    monkeypatch.setattr(TR2MInferencer, "forward", forward)
+    assert run(*base, "--out", tmp_path / "plain", "--set", "normalize=false") == 0
+    assert run(*base, "--out", tmp_path / "usual") == 0
+    (row,) = index_dataset({"type": "ibims", "root": str(published / "ibims")})
+    pixels = stretch_image(cv2.imread(row.image)[..., ::-1], (112, 140)).transpose(2, 0, 1) / 255
+    np.testing.assert_allclose(seen[0], pixels, atol=1e-5)
+    mean, std = (np.reshape(v, (3, 1, 1)) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    np.testing.assert_allclose(seen[1], (pixels - mean) / std, atol=1e-4)
+    plain, usual = (metrics_of(tmp_path / k)["TR2M (tr2m_mini)"]["datasets"]["ibims"] for k in ("plain", "usual"))
+    assert (plain["protocol"], usual["protocol"]) == ("release*", "release")
+    assert plain["abs_rel"] != usual["abs_rel"]
+    assert usual["protocol_hash"] == load_protocol("release", "ibims").hash
+    stored = ["--predictions", tmp_path / "plain/predictions/TR2M_tr2m_mini/ibims", *base[2:4], "--out", tmp_path / "x"]
+    assert run(*stored) == 2
+    assert "was predicted from other inputs" in capsys.readouterr().err
+
+
+def test_what_takes_no_such_pictures_is_refused(published, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("class Mine:\n    returns = {}\n    predict = print\n".replace("{}", RETURNS))
+    base = ["--model", f"{tmp_path / 'mine.py'}:Mine", "--datasets", f"ibims={published / 'ibims'}"]
+    assert run(*base, "--set", "normalize=false", "--out", tmp_path / "out") == 2
+    assert "pictures that are not normalised, which Mine does not take here" in capsys.readouterr().err
+    assert run(*base, "--set", "normalize=maybe", "--out", tmp_path / "out") == 2
+    assert "normalize must be true or false, not 'maybe'" in capsys.readouterr().err
 
 
 def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, capsys):

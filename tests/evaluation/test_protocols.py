@@ -113,7 +113,9 @@ def test_hashes_tell_protocols_apart():
     assert load_protocol(name_protocol("release", {"reader": {"mask": True}}), "diode") == masked
     assert name_protocol("release", {}) == "release"
     assert nyu.changed({"crop": None}).input_hash == nyu.input_hash, "predictions do not depend on it"
-    assert nyu.changed({"flip_average": True}).input_hash != nyu.input_hash
+    for change in ({"flip_average": True}, {"normalize": False}):
+        assert nyu.changed(change).input_hash != nyu.input_hash
+        assert nyu.changed(change).hash != nyu.hash
     with pytest.raises(InputError, match="no option moon"):
         nyu.changed({"moon": 1})
 

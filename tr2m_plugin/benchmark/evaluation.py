@@ -74,8 +74,8 @@ class Evaluation:
             alignments: how its numbers are aligned. Default: those of the options.
 
         Raises:
-            InputError: descriptions are missing, or nothing says how to align the model, or its numbers are read and
-                a protocol asks for those of mirror images.
+            InputError: descriptions are missing, or nothing says how to align the model, or it has no numbers of what
+                a protocol asks for, mirror images or pictures that are not normalised.
         """
         options, alignments = self.options, self.options.alignments if alignments is None else alignments
         if options.part is None:
@@ -85,6 +85,12 @@ class Evaluation:
             raise InputError(
                 f"the protocol {mirrored.protocol.name!r} of {mirrored.name} averages with the mirror image, of which "
                 "there are no numbers here: index with another protocol, and measure this one with `tr2m evaluate`"
+            )
+        plain = next((data for data in self.datasets if not data.protocol.normalize), None)
+        if plain is not None and not estimator.takes_plain:
+            raise InputError(
+                f"the protocol {plain.protocol.name!r} of {plain.name} gives networks pictures that are not "
+                f"normalised, which {estimator.facts.label} does not take here: leave out normalize"
             )
         label = self._new_label(estimator.facts.label)
         if not estimator.needs_text:

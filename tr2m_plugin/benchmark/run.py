@@ -165,9 +165,10 @@ def _batch(
     images = [image for _, image in good]
     sentences = [texts[row.key] for row, _ in good] if estimator.needs_text else []
     given = [sentence for sentence, _ in sentences]
-    outputs = estimator.predict(images, given, size)
+    how = {} if data.protocol.normalize else {"normalize": False}
+    outputs = estimator.predict(images, given, size, **how)
     if data.protocol.flip_average:
-        mirrored = estimator.predict([image[:, ::-1].copy() for image in images], given, size)
+        mirrored = estimator.predict([image[:, ::-1].copy() for image in images], given, size, **how)
         outputs = [(a + b[:, ::-1]) / 2 for a, b in zip(outputs, mirrored, strict=True)]
     if estimator.needs_text:
         units = [estimator.unit_of(right) for _, right in sentences]

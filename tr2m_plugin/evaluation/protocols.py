@@ -28,7 +28,7 @@ FOLDER = Path(__file__).with_name("protocol_files")
 PROTOCOLS = ("release", "zoedepth")
 """Names of the protocols that come with the package."""
 
-INPUT_OPTIONS = ("dataset", "reader", "input_size", "flip_average", "description")
+INPUT_OPTIONS = ("dataset", "reader", "input_size", "flip_average", "normalize", "description")
 """What a prediction depends on."""
 
 MARK = "+"
@@ -56,6 +56,8 @@ class Protocol:
             is without. Default: aligned.
         input_size: height and width at which a model that takes any size sees the pictures. Default: the model's own.
         flip_average: whether a model's output is averaged with that of the mirror image. Default: False.
+        normalize: whether networks see pictures with the mean and deviation that they were trained with; False gives
+            them 0..1, as the authors' release does for iBims-1. Default: True.
         description: source of the sentence that a picture comes with, its first. Default: the picture's first of all.
         reader: options of the dataset's reader, which decide how picture and truth are loaded.
         name: name of the protocol. Default: range, of which nothing else is said.
@@ -68,6 +70,7 @@ class Protocol:
     resize: Literal["aligned", "bilinear"] = "aligned"
     input_size: tuple[int, int] | None = None
     flip_average: bool = False
+    normalize: bool = True
     description: str | None = None
     reader: Mapping[str, Any] = field(default_factory=dict)
     name: str = "range"
@@ -90,8 +93,9 @@ class Protocol:
             raise InputError(f"resize must be 'aligned' or 'bilinear', not {self.resize!r}")
         if not (self.input_size is None or (are_numbers(self.input_size, 2, whole=True) and min(self.input_size) > 0)):
             raise InputError(f"input_size must be height and width, not {self.input_size!r}")
-        if not isinstance(self.flip_average, bool):
-            raise InputError(f"flip_average must be true or false, not {self.flip_average!r}")
+        for option in ("flip_average", "normalize"):
+            if not isinstance(getattr(self, option), bool):
+                raise InputError(f"{option} must be true or false, not {getattr(self, option)!r}")
         if not isinstance(self.reader, Mapping):
             raise InputError(f"reader must be options of the dataset's reader by name, not {self.reader!r}")
 
@@ -217,7 +221,8 @@ def _plain(value: Any) -> Any:
 
 
 def _hash(options: Mapping[str, Any]) -> str:
-    options = _plain(options)
+    # A younger option: hashes of protocols that leave it as it is are those from before.
+    options = _plain({name: value for name, value in options.items() if (name, value) != ("normalize", True)})
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -222,6 +222,7 @@ class TR2MInferencer:
         texts: Sequence[str],
         size: Sequence[int] | None = None,
         aligned: bool = False,
+        normalize: bool = True,
     ) -> dict[str, Any]:
         """Pictures and sentences as a batch for the model: frozen relative depth and text embeddings included.
 
@@ -231,16 +232,18 @@ class TR2MInferencer:
             size: height and width that the pictures are stretched to. Default: the inferencer's.
             aligned: whether they are stretched as the relative depth network's config says, which is how the release
                 measures; bilinear, it makes noise of what is finer than a pixel of a small picture. Default: averaged.
+            normalize: False gives the networks pictures of 0..1, without mean and deviation. Default: True.
         """
         inputs = [_for_networks(image) for image in inputs]
         aligned = aligned and self.relative_depth.aligned
-        relative = self.relative_depth.predict(inputs, size or self.size, aligned)
+        relative = self.relative_depth.predict(inputs, size or self.size, aligned, normalize)
         height_width = (relative.shape[-2], relative.shape[-1])
         new = [t for t in dict.fromkeys(texts) if t not in self._texts]
         if new:
             self._texts.update(zip(new, self.text_encoder(new), strict=True))
         samples = [_sample(*given, self._texts[given[1]]) for given in zip(relative, texts, strict=True)]
         pixels = [torch.from_numpy(stretch_image(i, height_width, aligned).transpose(2, 0, 1).copy()) for i in inputs]
+        pixels = pixels if normalize else [self.model.before_normalisation(one) for one in pixels]
         return {"inputs": pixels, "data_samples": samples}
 
     @torch.no_grad()
@@ -249,17 +252,18 @@ class TR2MInferencer:
         return self.model.test_step(inputs)
 
     def _prediction(self, name: str, image: np.ndarray, sample: DepthDataSample, unit: str | None) -> Prediction:
-        def array(field: str) -> np.ndarray:
-            return sample.get(field).data[0].float().cpu().numpy()
-
         own, why = find_unit(sample.text, self.spec.units)
-        depth = resize_prediction(array("pred_depth_map"), image.shape[:2])
-        maps: dict[str, Any] = {name: array(f"{name}_map") for name in ("scale", "shift")}
-        maps["relative"] = array("relative_depth_map")
+        depth = resize_prediction(_array(sample, "pred_depth_map"), image.shape[:2])
+        maps: dict[str, Any] = {name: _array(sample, f"{name}_map") for name in ("scale", "shift")}
+        maps["relative"] = _array(sample, "relative_depth_map")
         found = Prediction(
             name, image, depth, own, sample.text, **maps, unit_reason=why, model=self.name, weights=self.weights
         )
         return found if unit is None else _in_unit(found, unit)
+
+
+def _array(sample: DepthDataSample, field: str) -> np.ndarray:
+    return sample.get(field).data[0].float().cpu().numpy()
 
 
 def _in_unit(found: Prediction, unit: str) -> Prediction:

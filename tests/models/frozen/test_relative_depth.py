@@ -31,6 +31,17 @@ def test_a_given_size_stretches(depth_anything):
     assert (depth >= 0).all()
 
 
+@pytest.mark.parametrize("aligned", [False, True])
+def test_pictures_that_are_not_normalised(aligned):
+    network = RelativeDepth("mini_depth_anything", size=(56, 84))
+    given = pictures(size=(56, 84))
+    (seen,) = network.preprocess(given, (56, 84), aligned, normalize=False)
+    np.testing.assert_allclose(seen.numpy(), np.stack(given).transpose(0, 3, 1, 2) / 255, atol=1e-6)
+    plain = network.predict(given, aligned=aligned, normalize=False)
+    torch.testing.assert_close(plain, network(seen))
+    assert not torch.allclose(plain, network.predict(given, aligned=aligned))
+
+
 def test_low_pictures_are_pictures_with_three_channels(depth_anything):
     network = RelativeDepth(str(depth_anything))
     for height in (1, 2, 3):

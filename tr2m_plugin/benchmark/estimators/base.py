@@ -115,6 +115,7 @@ class Estimator(ABC):
         unit_rule: how its unit is known, where `returns` does not say: `text`, from the sentence, or `dataset`.
         computes: whether its numbers are computed, so that they are kept where they are needed twice.
         takes_mirrors: whether it can be asked about the mirror image of a picture.
+        takes_plain: whether its `predict` has an option `normalize`, for protocols whose pictures networks see in 0..1.
     """
 
     returns: Returns
@@ -124,6 +125,7 @@ class Estimator(ABC):
     unit_rule = "dataset"
     computes = True
     takes_mirrors = True
+    takes_plain = False
 
     @classmethod
     def opens(cls, request: Request) -> bool:

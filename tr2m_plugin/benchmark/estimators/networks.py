@@ -23,6 +23,8 @@ class RelativeEstimator(Estimator):
         dtype: precision of the weights.
     """
 
+    takes_plain = True
+
     def __init__(self, pretrained: str, device: str, dtype: str) -> None:
         self.network = RelativeDepth(pretrained, dtype=dtype, device=device, aligned=True)
         self.returns = Returns("disparity", metric=False)
@@ -30,11 +32,15 @@ class RelativeEstimator(Estimator):
         self.facts = Facts(short_name(pretrained), public_name(pretrained), state_hash(self.network.network), about)
 
     def predict(
-        self, images: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
+        self,
+        images: Sequence[np.ndarray],
+        texts: Sequence[str],
+        size: Sequence[int] | None = None,
+        normalize: bool = True,
     ) -> list[np.ndarray]:
         if size is not None:
-            return list(self.network.predict(images, size)[:, 0].cpu().numpy())
-        return [self.network.predict([image])[0, 0].cpu().numpy() for image in images]
+            return list(self.network.predict(images, size, normalize=normalize)[:, 0].cpu().numpy())
+        return [self.network.predict([image], normalize=normalize)[0, 0].cpu().numpy() for image in images]
 
 
 @register

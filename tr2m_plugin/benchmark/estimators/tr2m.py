@@ -31,6 +31,7 @@ class TR2MEstimator(Estimator):
     """
 
     needs_text = True
+    takes_plain = True
 
     def __init__(self, model: str, weights: str | None, device: str, returns: Returns | None = None) -> None:
         if returns is not None and (returns.space, returns.metric) != ("depth", True):
@@ -56,9 +57,13 @@ class TR2MEstimator(Estimator):
         return cls(request.model, request.weights, request.device, request.returns)
 
     def predict(
-        self, images: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None = None
+        self,
+        images: Sequence[np.ndarray],
+        texts: Sequence[str],
+        size: Sequence[int] | None = None,
+        normalize: bool = True,
     ) -> list[np.ndarray]:
-        samples = self.inferencer.forward(self.inferencer.preprocess(images, texts, size, aligned=True))
+        samples = self.inferencer.forward(self.inferencer.preprocess(images, texts, size, True, normalize))
         return [sample.pred_depth_map.data[0].float().cpu().numpy() for sample in samples]
 
     def unit_of(self, text: str) -> str | None:

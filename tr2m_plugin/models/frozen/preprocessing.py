@@ -43,7 +43,11 @@ class DepthInput:
         return self.model_type == "zoedepth" and bool(getattr(self.processor, "do_pad", False))
 
     def __call__(
-        self, images: Sequence[np.ndarray], size: Sequence[int] | None = None, aligned: bool | None = None
+        self,
+        images: Sequence[np.ndarray],
+        size: Sequence[int] | None = None,
+        aligned: bool | None = None,
+        normalize: bool = True,
     ) -> list[Tensor]:
         """Batches of the network's input, (b, 3, h, w) float32.
 
@@ -55,8 +59,11 @@ class DepthInput:
             size: height and width that pictures are stretched to for Depth Anything, which takes any size; other
                 networks see them at their own. Default: what the preprocessing makes of them.
             aligned: takes the place of the constructor's this time. Default: it does not.
+            normalize: False leaves pixels in 0..1, whatever mean and deviation were saved. Default: True.
         """
         options: dict[str, Any] = {"input_data_format": "channels_last"}  # not guessed, which fails at height 3
+        if not normalize:
+            options["do_normalize"] = False
         if size is not None and self.model_type == "depth_anything":
             options |= {"size": {"height": size[0], "width": size[1]}, "keep_aspect_ratio": False}
             if self.aligned if aligned is None else aligned:

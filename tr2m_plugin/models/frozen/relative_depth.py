@@ -98,7 +98,11 @@ class RelativeDepth(Frozen):
             )
 
     def predict(
-        self, images: Sequence[np.ndarray], size: Sequence[int] | None = None, aligned: bool | None = None
+        self,
+        images: Sequence[np.ndarray],
+        size: Sequence[int] | None = None,
+        aligned: bool | None = None,
+        normalize: bool = True,
     ) -> Tensor:
         """The same of pictures of any size, (B, 1, h, w) float32.
 
@@ -106,12 +110,13 @@ class RelativeDepth(Frozen):
             images: (H, W, 3) uint8 RGB each.
             size: takes the place of the network's `size` this time.
             aligned: takes the place of the network's `aligned` this time.
+            normalize: see `DepthInput`. Default: True.
 
         Raises:
             InputError: without a `size`, the outputs differ in size.
         """
         size = size or self.size
-        maps = [self(pixels, size) for pixels in self.preprocess(images, size, aligned)]
+        maps = [self(pixels, size) for pixels in self.preprocess(images, size, aligned, normalize)]
         sizes = {tuple(depth.shape[-2:]) for depth in maps}
         if len(sizes) > 1:
             raise InputError(f"relative depth maps of the sizes {sorted(sizes)} make no batch: set `size`")

@@ -150,6 +150,11 @@ class TR2M(BaseModel):
             losses["loss_smooth"] = self.loss_smooth([output.scale, output.shift], self._unit_image(inputs))
         return losses
 
+    def before_normalisation(self, pixels: Tensor) -> Tensor:
+        """Pictures (3, H, W) of 0..255 changed so that the data preprocessor makes them 0..1 and no more."""
+        mean, std = self._normalisation()
+        return pixels if mean is None or std is None else pixels / 255 * std.cpu() + mean.cpu()
+
     def _unit_image(self, inputs: Tensor) -> Tensor:
         """The images before normalisation, in 0..1, whose edges the smoothness loss respects."""
         mean, std = self._normalisation()
