@@ -77,6 +77,12 @@ def test_newcrfs_recipe():
     (poly,) = config.param_scheduler
     assert (poly.type, poly.power, poly.eta_min, poly.end) == ("mmengine.PolyLR", 0.9, 2e-6, 50)
     assert (config.train_cfg.max_epochs, config.train_dataloader.batch_size) == (50, 8)
+    loaders = [config[f"{which}_dataloader"].dataset for which in ("train", "val", "test")]
+    assert [(data.split, data.datasets) for data in loaders] == [
+        ("train", ["nyu"]),
+        ("test", ["nyu"]),
+        ("test", ["nyu", "ibims"]),
+    ]
 
 
 @pytest.mark.parametrize(("profile", "config"), [("mini", "tr2m_mini.py"), ("paper", "tr2m_mixed.py")])

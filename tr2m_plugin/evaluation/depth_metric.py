@@ -85,9 +85,9 @@ class DepthMetric(BaseMetric):
         for dataset, rows in sorted(by_dataset.items()):
             table = np.array(list(rows.values()))
             empty = table[:, -1] == 0
-            report[f"{dataset}/images"] = len(table)
+            report[f"{dataset}/images"] = float(len(table))  # of whole numbers MMEngine's JSON has null
             if empty.any():
-                report[f"{dataset}/empty"] = int(empty.sum())
+                report[f"{dataset}/empty"] = float(empty.sum())
                 MMLogger.get_current_instance().warning(f"{dataset}: {empty.sum()} images have no valid depth")
             if not empty.all():
                 means.append(table[~empty][:, columns].mean(0))
