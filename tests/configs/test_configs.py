@@ -7,7 +7,8 @@ import pytest
 import torch
 import yaml
 
-from tests.support.recipes import CONFIGS, few, tiny
+from tests.support.recipes import CONFIGS, few, tiny, without_validation
+from tr2m_plugin.evaluation import load_protocol
 from tr2m_plugin.models import RelativeDepth
 from tr2m_plugin.tools.train import load_config, train
 
@@ -83,6 +84,46 @@ def test_newcrfs_recipe():
         ("test", ["nyu"]),
         ("test", ["nyu", "ibims"]),
     ]
+
+
+def test_depth_anything_on_one_dataset_and_on_the_mixture():
+    """Table 3: of DA Single an own model for indoor, outdoor and surgical scenes, of DA Mix one for all."""
+    trained_on = {
+        "da_mix": ["nyu", "kitti", "void", "c3vd"],
+        "da_single_nyu": ["nyu"],
+        "da_single_kitti": ["kitti"],
+        "da_single_c3vd": ["c3vd"],
+    }
+    configs = {name: load_config(str(CONFIGS / "depth_anything" / f"{name}.py")) for name in trained_on}
+    for name, datasets in trained_on.items():
+        loaders = [configs[name][f"{which}_dataloader"].dataset for which in ("train", "val", "test")]
+        assert [data.datasets for data in loaders[:2]] == [datasets, datasets]
+        assert (loaders[0].relative_depth, loaders[0].text, loaders[2].split) == (None, False, "test")
+        model = configs[name].model
+        assert (model.pretrained, model.output) == ("LiheYoung/depth-anything-large-hf", "disparity")
+        for dataset in loaders[2].datasets:
+            farthest = load_protocol("release", dataset).depth_range[1]
+            assert farthest <= model.max_depth or dataset == "hypersim", "whose farthest is that of streets"
+    tested = [set(configs[f"da_single_{name}"].test_dataloader.dataset.datasets) for name in ("nyu", "kitti", "c3vd")]
+    assert set().union(*tested) | {"void"} == set(configs["da_mix"].test_dataloader.dataset.datasets)
+    assert sum(map(len, tested)) == len(set().union(*tested))
+
+
+def test_depth_anythings_recipe(root, tmp_path):
+    """Its authors' (metric_depth): the encoder learns a fiftieth as fast, at a rate that falls in the last 30 %."""
+    config = tiny("depth_anything/da_mix.py", root, tmp_path)
+    assert (config.train_cfg.max_epochs, config.auto_scale_lr.base_batch_size) == (5, 16)
+    without_validation(config)
+    runner = train(config)
+    rates, _ = runner.message_hub.get_scalar("train/lr").data
+    constant = len(rates) * 7 // 10
+    assert set(rates[:constant]) == {rates[0]}
+    assert rates[-1] < 0.1 * rates[0]
+    starts = {id(group["params"][0]): group["initial_lr"] for group in runner.optim_wrapper.param_groups}
+    for name, parameter in runner.model.named_parameters():
+        if parameter.requires_grad:
+            share = 50 if name.startswith("network.backbone.") else 1
+            assert starts[id(parameter)] == pytest.approx(1.61e-4 / share), name
 
 
 @pytest.mark.parametrize(("profile", "config"), [("mini", "tr2m_mini.py"), ("paper", "tr2m_mixed.py")])

@@ -24,6 +24,8 @@ def tiny(name, root, work_dir, base="tr2m_mixed", **options):
     config = load_config(str(CONFIGS / name), None, str(root), base)
     if config.model.type == "NeWCRFs":
         return tiny_newcrfs(config, work_dir)
+    if config.model.type == "HFDepthModel":
+        return tiny_depth_anything(config, work_dir)
     model = config.model
     model.image_encoder.pretrained = "mini_depth_anything"
     if model.rescale_net.type == "RescaleNet":
@@ -59,6 +61,17 @@ def tiny_newcrfs(config, work_dir):
             if step.type == "MaskDepthBorder":
                 step.box = (4, 60, 4, 92)
         loader.dataset.datasets = ["rooms"]
+    config.train_dataloader.batch_size = 2
+    config.work_dir = str(work_dir)
+    return config
+
+
+def tiny_depth_anything(config, work_dir):
+    """Depth Anything as the packaged network, on the small world's pictures as they are."""
+    config.model.pretrained = "mini_depth_anything"
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.num_workers = 0
+        loader.dataset.datasets = DATASETS[: len(loader.dataset.datasets)]
     config.train_dataloader.batch_size = 2
     config.work_dir = str(work_dir)
     return config
