@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, BaseModule
 from mmengine.structures import PixelData
 
 from tr2m_plugin.benchmark.estimators import Estimator, Facts, Returns
@@ -108,6 +109,9 @@ class TableTR2M(Estimator):
         if text in self._rows:
             return np.asarray(self._features[self._rows[text]], np.float32)
         if text not in self._others:
-            encoder = MODELS.build(scoped(self.spec.text_encoder)).to(self.device)
-            self._others[text] = encoder([text])[0, 0].cpu().numpy()
+            self._others[text] = self._encoder([text])[0, 0].cpu().numpy()
         return self._others[text]
+
+    @cached_property
+    def _encoder(self) -> BaseModule:
+        return MODELS.build(scoped(self.spec.text_encoder)).to(self.device)

@@ -13,10 +13,10 @@ from pipelines.estimators import PrecomputedRelativeDepth, TableTR2M
 from pipelines.examples import write_examples
 from pipelines.params import Stage, run_stage
 from pipelines.train import weights_file
+from tr2m_plugin.benchmark.conditions import PAPERS
 from tr2m_plugin.benchmark.datasets import Dataset, datasets_of
 from tr2m_plugin.benchmark.evaluation import Evaluation
 from tr2m_plugin.benchmark.run import Options
-from tr2m_plugin.benchmark.sentences import DESCRIPTIONS
 from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.datasets.table_dataset import TableDataset
 from tr2m_plugin.device import pick_device
@@ -95,6 +95,7 @@ def stage(run: Stage) -> None:
         )
     split, fit = fitted_rows(run, rows, arrays)
     options = Options(
+        descriptions=list(dict.fromkeys(["right", *run.params.get("which_text", PAPERS)])),
         tables=[run.root / "descriptions.parquet"],
         wrong_text=run.params.get("wrong_text"),
         seed=run.params.get("seed", 0),
@@ -107,10 +108,11 @@ def stage(run: Stage) -> None:
     evaluation = Evaluation(datasets_of(rows), run.root / "evaluation", options)
     tr2m = TableTR2M(model, spec, run.root, arrays, device)
     texts = evaluation.sentences()
-    evaluation.add_model(tr2m, [which for which in DESCRIPTIONS if any(texts[which].values())])
+    there = [which for which in options.descriptions if any(text is not None for text in texts[which].values())]
+    evaluation.add_model(tr2m, there)
     before = before_fine_tuning(tr2m, run.root)
     if before is not None:
-        evaluation.add_model(before)
+        evaluation.add_model(before, ["right"])
     evaluation.add_model(PrecomputedRelativeDepth(arrays, tr2m.facts.about["backbone"]), alignments=ALIGNED_BY)
     content = evaluation.write()
     Path("metrics.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

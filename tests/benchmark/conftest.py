@@ -29,3 +29,13 @@ def published(tmp_path_factory):
     (base / "ibims").mkdir()
     tree_ibims.make(base / "ibims", test=1)
     return base
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A folder of one's own with three pictures."""
+    for name in ("desk", "lamp", "sub/shelf"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(f"{tmp_path / name}_rgb.png", np.zeros((6, 8, 3), np.uint8))
+        cv2.imwrite(f"{tmp_path / name}_depth.png", np.full((6, 8), 1000, np.uint16))
+    return tmp_path

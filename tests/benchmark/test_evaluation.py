@@ -10,6 +10,7 @@ import yaml
 
 from tests.support import tree_kitti
 from tests.support.evaluating import MINE, metrics_of, run, write_files
+from tr2m_plugin.benchmark.conditions import DESCRIPTIONS, spoilt_texts
 from tr2m_plugin.benchmark.datasets import index_dataset
 from tr2m_plugin.benchmark.estimators import open_estimator
 from tr2m_plugin.benchmark.predictions import StoredPredictions
@@ -94,6 +95,40 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
         metrics_of(tmp_path / "swapped")["TR2M (tr2m_mini)"]["datasets"]["nyu"]["abs_rel"]
         == scene["datasets"]["nyu"]["abs_rel"]
     )
+
+
+def test_spoilt_descriptions_are_the_right_ones_changed(published, tmp_path):
+    """Whatever is done to a sentence, the unit is that of the right one; what nothing is done to is passed over."""
+    texts = {"bathroom/rgb_00000": "An endoscopic view of the colon.", "bathroom/rgb_00001": "hall"}
+
+    def arguments(sentences, name):
+        lines = [
+            {"dataset": "nyu", "sample_id": k, "source": "s", "variant": 0, "text": v} for k, v in sentences.items()
+        ]
+        write_table(tmp_path / f"{name}.parquet", columns_of(DescriptionRow), lines)
+        given = ["--model", "tr2m_mini", "--datasets", f"nyu={published / 'nyu'}", "--size", 112, 140, "--no-pictures"]
+        return [*given, "--text-tables", tmp_path / f"{name}.parquet", "--out", tmp_path / name]
+
+    assert run(*arguments(texts, "out"), "--which-text", "truncated", "misspelt", "empty", "--seed", 1) == 0
+    half, misspelt, empty = (entry["datasets"]["nyu"] for entry in metrics_of(tmp_path / "out").values())
+    assert (half["images"], misspelt["images"], empty["images"]) == (1, 2, 2)
+    keyed = {f"nyu/{sample}": text for sample, text in texts.items()}
+    by_hand = {key.removeprefix("nyu/"): text for key, text in spoilt_texts(keyed, "misspelt", 1).items()}
+    own = ["--returns", "depth", "--unit", "mm"]
+    assert run(*arguments(by_hand, "hand"), *own) == 0
+    assert metrics_of(tmp_path / "hand")["TR2M (tr2m_mini)"]["seed"] == 0
+    per_image = {
+        name: {
+            (row["method"].partition(", ")[2], row["sample_id"]): row["abs_rel"]
+            for row in read_table(tmp_path / name / "per_image.parquet", PER_IMAGE)
+        }
+        for name in ("out", "hand")
+    }
+    colon = "bathroom/rgb_00000"
+    assert per_image["out"]["a misspelt description", colon] == per_image["hand"]["", colon]
+    table = (tmp_path / "out" / "table_10.md").read_text()
+    assert all(f"| {DESCRIPTIONS[kind].heading} |" in table for kind in ("truncated", "misspelt", "empty"))
+    assert not (tmp_path / "out" / "table_1.md").exists()
 
 
 def test_pictures_without_a_wrong_sentence_are_passed_over(published, tmp_path, capsys):
@@ -211,7 +246,10 @@ def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, c
         (["--model", "m", "--set", "a"], "options are NAME=VALUE"),
         (["--model", "m", "--set", "crop=["], "crop is not YAML: "),
         (["--model", "m", "--alignment", "cubic"], "alignment must be one of median"),
-        (["--model", "m", "--which-text", "left"], "descriptions are right, wrong_scene, wrong_domain, not left"),
+        (
+            ["--model", "m", "--which-text", "left"],
+            "descriptions are right, wrong_scene, wrong_domain, truncated, misspelt, empty, not left",
+        ),
         (["--model", "m", "--also", "no.json"], "no.json does not exist"),
         (["--predictions", "p", "--weights", "w"], "--part and --weights are for models"),
         (["--predictions", "p", "--part", "1/2"], "--part predicts: it needs --model"),
@@ -228,7 +266,10 @@ def test_missing_descriptions_and_unknown_options(published, tmp_path, capsys):
     assert run(*nyu) == 2
     assert "2 of 2 pictures have no description, such as nyu/bathroom/rgb_00000" in capsys.readouterr().err
     assert run(*nyu, "--text", "a", "--which-text", "left") == 2
-    assert "descriptions are right, wrong_scene, wrong_domain, not left" in capsys.readouterr().err
+    assert (
+        "descriptions are right, wrong_scene, wrong_domain, truncated, misspelt, empty, not left"
+        in capsys.readouterr().err
+    )
     assert run(*nyu, "--text", "a", "--set", "moon=1") == 2
     assert "protocols have no option moon" in capsys.readouterr().err
     assert run(*nyu, "--text", "a", "--protocol", "mars") == 2

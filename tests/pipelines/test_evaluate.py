@@ -87,6 +87,19 @@ def test_every_result_says_how_it_was_made(evaluated):
         assert rooms["protocol_hash"] != colons["protocol_hash"], "their ranges differ"
 
 
+def test_spoilt_sentences_where_they_are_asked_for(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = shutil.copytree(trained, tmp_path / "copy")
+    evaluate.stage(Stage("test", {**PARAMS, "which_text": ["truncated", "misspelt", "empty"]}, root))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    kinds = [entry["about"].get("description") for entry in metrics.values()]
+    assert kinds == ["right", "truncated", "misspelt", "empty", *[None] * len(BASELINES)]
+    values = [entry["datasets"]["rooms"]["abs_rel"] for entry in list(metrics.values())[:4]]
+    assert len(set(values)) == 4
+    with pytest.raises(InputError, match="empty, not mumbled"):
+        evaluate.stage(Stage("test", {**PARAMS, "which_text": ["mumbled"]}, root))
+
+
 def test_the_model_before_fine_tuning_has_a_row_of_its_own(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     root = shutil.copytree(trained, tmp_path / "copy")

@@ -18,6 +18,12 @@ MINE = {
 }
 
 
+def lab_entry(root):
+    """The entry of the folder of the fixture `lab`."""
+    files = {"image": "*_rgb.png", "depth": "*_depth.png", "depth_scale": 0.001, "unit": "m"}
+    return {"type": "RGBDFolder", "root": str(root), "name": "lab", **files, "depth_range": [0.3, 10]}
+
+
 def run(*arguments):
     return main(["evaluate", *map(str, arguments), "--device", "cpu", "--workers", "0", "--kind", "fixture"])
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tr2m_plugin.benchmark.conditions import DESCRIPTIONS, choose_texts
 from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.benchmark.estimators import Estimator
 from tr2m_plugin.benchmark.measuring import Alignments, Measured, Measurement, Source, methods_of
@@ -22,7 +23,7 @@ from tr2m_plugin.benchmark.predictions import PredictionWriter, StoredPrediction
 from tr2m_plugin.benchmark.report import failures, write_report
 from tr2m_plugin.benchmark.results import file_name
 from tr2m_plugin.benchmark.run import Job, Options, Texts, predict
-from tr2m_plugin.benchmark.sentences import choose_texts, find_texts
+from tr2m_plugin.benchmark.sentences import find_texts
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.alignment import ALIGNMENTS, Alignment
 from tr2m_plugin.rows import IndexRow
@@ -30,9 +31,6 @@ from tr2m_plugin.version import __version__
 
 TAIL = 4096
 """Bytes of a picture file's end that tell whether it is another."""
-
-WRONG = {"wrong_scene": ", another scene's description", "wrong_domain": ", another domain's description"}
-"""What follows a model's label where its descriptions are wrong."""
 
 
 class Evaluation:
@@ -98,9 +96,10 @@ class Evaluation:
             return
         texts = self.sentences()
         for description in dict.fromkeys(options.descriptions if descriptions is None else descriptions):
-            if not any(texts[description].values()):
+            if all(text is None for text in texts[description].values()):
                 what = description.replace("_", " ")
-                raise InputError(f"no picture has a sentence of the kind {what}: give one with --wrong-text")
+                hint = ": give one with --wrong-text" if description == "wrong_domain" else ""
+                raise InputError(f"no picture has a sentence of the kind {what}{hint}")
             self._run(estimator, label, description, alignments)
 
     def sentences(self) -> dict[str, dict[str, str | None]]:
@@ -177,7 +176,8 @@ class Evaluation:
         size = list(options.size) if isinstance(options.size, tuple) else options.size
         made = {"size": size, "seed": options.seed if description else None, "unit_rule": estimator.unit_rule}
         whole = {"model": facts.model, "weights": facts.weights, "about": about, **made}
-        return Job(data, rows, label + WRONG.get(description or "", ""), estimator.returns, whole), texts
+        suffix = DESCRIPTIONS[description].suffix if description else ""
+        return Job(data, rows, label + suffix, estimator.returns, whole), texts
 
     def _keep(self, estimator: Estimator, job: Job, texts: Texts) -> tuple[Job, Path]:
         """Predicts into shards what is not there yet."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from tr2m_plugin.benchmark.conditions import DESCRIPTIONS
 from tr2m_plugin.benchmark.results import KINDS, common_kind, file_name
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.evaluation.metrics import HIGHER_IS_BETTER, METRICS
@@ -20,11 +21,6 @@ PAPER: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("paper.yaml").re
 TABLES: dict[str, Any] = PAPER["tables"]
 """Layout and rows of the tables there are, by their number in the paper."""
 
-SENTENCES = {
-    "wrong_domain": "Incorrect Domain",
-    "wrong_scene": "Correct Domain, Incorrect Scene",
-    "right": "Correct Domain, Correct Scene",
-}
 HEADINGS = {**PAPER["headings"], "sq_rel": "SqRel ↓", "silog": "silog ↓"}
 METRES = {"m": 1.0, "mm": 0.001}
 MISSING = "–"
@@ -96,8 +92,13 @@ def _value(dataset: str, result: Mapping[str, Any], metric: str) -> float | None
     return value * METRES[unit] / METRES[expected]
 
 
+def _heading(facts: Mapping[str, Any]) -> str | None:
+    """How Table 10 calls a method's sentences; None without any."""
+    return DESCRIPTIONS[facts["description"]].heading if facts.get("description") else None
+
+
 def _row(layout: Mapping[str, Any], facts: Mapping[str, Any], results: Mapping[str, Any], measured: bool) -> TableRow:
-    facts = {**facts, "description": SENTENCES.get(facts.get("description", ""))}
+    facts = {**facts, "description": _heading(facts)}
     cells = [" ".join(str(facts.get(key) or MISSING).split()) for key in layout["columns"].values()]
     cells += [_number(_value(name, results.get(name, {}), m)) for name in layout["datasets"] for m in layout["metrics"]]
     if layout.get("ranked"):
@@ -113,8 +114,8 @@ def _measured(number: str, metrics: Mapping[str, Any]) -> list[tuple[dict[str, A
             raise InputError(f"{method} has the kind {entry.get('kind')!r}; kinds are {', '.join(KINDS)}")
         about = entry.get("about") or {}
         description = about.get("description")
-        if description is not None and description not in SENTENCES:
-            raise InputError(f"{method} has the description {description!r}, not one of {', '.join(SENTENCES)}")
+        if description is not None and description not in DESCRIPTIONS:
+            raise InputError(f"{method} has the description {description!r}, not one of {', '.join(DESCRIPTIONS)}")
         results = {name: entry["datasets"][name] for name in TABLES[number]["datasets"] if name in entry["datasets"]}
         if results and (description is not None if number == "10" else description in (None, "right")):
             label = " ".join((entry.get("label") or method).split())
@@ -145,7 +146,7 @@ def _evaluated(facts: Mapping[str, Any], results: Mapping[str, Any]) -> str:
             images = f"{images} of {result['published']}"
         protocol = " ".join(str(result[key]) for key in ("protocol", "protocol_hash") if result.get(key))
         parts.append(f"{name} {images} images{empty}{failed}" + (f", protocol {protocol}" if protocol else ""))
-    description = SENTENCES.get(facts.get("description", ""))
+    description = _heading(facts)
     return f"{facts['model']}{f', {description}' if description else ''}: {'; '.join(parts)}."
 
 
@@ -201,8 +202,8 @@ def build_table(number: str, metrics: Mapping[str, Any]) -> Table:
     Args:
         number: one of `TABLES`.
         metrics: content of metrics.json, method → entry. What an entry has under `about` fills the columns before the
-            numbers. With `description` there, one of `SENTENCES`, it is a row of Table 10, and with a wrong
-            description of no other.
+            numbers. With `description` there, one of `DESCRIPTIONS`, it is a row of Table 10, and with
+            another than the right one of no other.
 
     Raises:
         InputError: there is no such table, or an entry's kind, description or unit does not exist.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
+from tr2m_plugin.benchmark.conditions import DESCRIPTIONS
 from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.benchmark.estimators import Estimator, Returns
-from tr2m_plugin.benchmark.sentences import DESCRIPTIONS
 from tr2m_plugin.errors import InputError, MissingExtraError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.rows import IndexRow
@@ -34,7 +34,7 @@ class Options:
         tables: see `find_texts`.
         text: see `find_texts`.
         wrong_text: see `choose_texts`.
-        seed: seed of wrong descriptions.
+        seed: seed of wrong and misspelt descriptions.
         size: `protocol`, `model`, or height and width at which models that take any size see the pictures.
         kind: kind of the numbers: reproduced or fixture. Default: each dataset's own, see `Dataset.kind`.
         save: whether predictions are kept as shards; those for a fit over a dataset always are.

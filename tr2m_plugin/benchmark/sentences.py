@@ -1,4 +1,4 @@
-"""The sentences that models are evaluated with, right and wrong."""
+"""The sentences that models are evaluated with, as tables, files and templates have them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.datasets.parquet import read_rows
@@ -17,9 +15,6 @@ from tr2m_plugin.description.rsa import read_sentences, rsa_file
 from tr2m_plugin.description.templates import colon_fallback
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import IndexRow, SentenceRow
-
-DESCRIPTIONS = ("right", "wrong_scene", "wrong_domain")
-"""The rows of the paper's Table 10: the picture's own sentence, another scene's of its domain, another domain's."""
 
 
 def find_texts(datasets: Sequence[Dataset], tables: Sequence[Path] = (), text: str | None = None) -> dict[str, str]:
@@ -105,57 +100,3 @@ def _described(names: Collection[str], wanted: Mapping[str, tuple[IndexRow, Data
                 found.setdefault(name, paths[f"{folder}/{name}"])
     samples = {row.sample_id: key for key, (row, _) in wanted.items()}
     return {**{name: samples[name] for name in names if name in samples}, **found}
-
-
-def wrong_texts(domains: Sequence[str | None], texts: Sequence[str], seed: int) -> dict[str, list[int | None]]:
-    """For each picture, another whose sentence is wrong for it, by a seeded draw (paper, Table 10).
-
-    Args:
-        domains: domains of the pictures.
-        texts: their sentences.
-        seed: seed of the draw.
-
-    Returns:
-        Two lists of numbers of pictures: `scene` takes one of the same domain with another sentence, `domain` one of
-        another domain; None where there is none.
-    """
-    rng = np.random.default_rng(seed)
-    # As numbers, which compare a hundred times faster than words.
-    groups = np.unique([str(domain) for domain in domains], return_inverse=True)[1]
-    sentences = np.unique(list(texts), return_inverse=True)[1]
-
-    def draw(allowed: np.ndarray) -> int | None:
-        return int(rng.choice(np.flatnonzero(allowed))) if allowed.any() else None
-
-    return {
-        "domain": [draw(groups != groups[i]) for i in range(len(texts))],
-        "scene": [draw((groups == groups[i]) & (sentences != sentences[i])) for i in range(len(texts))],
-    }
-
-
-def choose_texts(
-    datasets: Sequence[Dataset], texts: Mapping[str, str], seed: int = 0, wrong_text: str | None = None
-) -> dict[str, dict[str, str | None]]:
-    """For each of `DESCRIPTIONS`, the sentence of every picture by its key (paper, Table 10).
-
-    Args:
-        datasets: among whose pictures wrong sentences are drawn.
-        texts: the right ones.
-        seed: seed of the draw. Default: 0.
-        wrong_text: another domain's sentence, where the datasets have one domain. Default: none.
-
-    Returns:
-        None for a picture that has no wrong sentence.
-    """
-    rows = list({row.key: row for data in datasets for row in data.rows}.values())
-    keys = [row.key for row in rows]
-    wrong = wrong_texts([row.domain for row in rows], [texts[key] for key in keys], seed)
-
-    def taken(numbers: Sequence[int | None], stand_in: str | None = None) -> dict[str, str | None]:
-        return {key: stand_in if n is None else texts[keys[n]] for key, n in zip(keys, numbers, strict=True)}
-
-    return {
-        "right": dict(texts),
-        "wrong_scene": taken(wrong["scene"]),
-        "wrong_domain": taken(wrong["domain"], wrong_text),
-    }

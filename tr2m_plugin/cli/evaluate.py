@@ -82,10 +82,11 @@ def _add_sentences(group: Any) -> None:
         nargs="+",
         default=["right"],
         metavar="WHICH",
-        help="sentences that models get: right, wrong_scene, wrong_domain (default: right)",
+        help="sentences that models get: right; wrong_scene, wrong_domain, of other pictures; truncated, the first "
+        "half of the words; misspelt, a fifth of the letters swapped; empty (default: right)",
     )
     option("--wrong-text", help="another domain's sentence, where the datasets have one domain")
-    option("--seed", type=number, default=0, help="seed of the draw of wrong sentences (default: 0)")
+    option("--seed", type=number, default=0, help="seed of wrong and misspelt sentences (default: 0)")
 
 
 def _add_measuring(group: Any) -> None:
