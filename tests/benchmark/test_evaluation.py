@@ -10,6 +10,7 @@ import yaml
 
 from tests.support import tree_kitti
 from tests.support.evaluating import MINE, metrics_of, run, write_files
+from tr2m_plugin.benchmark import report
 from tr2m_plugin.benchmark.conditions import DESCRIPTIONS, spoilt_texts
 from tr2m_plugin.benchmark.datasets import index_dataset
 from tr2m_plugin.benchmark.estimators import open_estimator
@@ -85,6 +86,7 @@ def test_tr2m_with_right_and_wrong_descriptions(published, tmp_path):
     for number in ("1", "10"):
         assert "TR2M (tr2m_mini)" in (out / f"table_{number}.md").read_text()
     assert "wrong" not in (out / "table_1.md").read_text()
+    assert cv2.imread(str(out / "corrections_nyu.png")).shape[0] > 800, "two pictures, two lines each"
     # Swapping two sentences by hand gives what the rule for wrong scenes gave.
     swapped = dict(zip(texts, reversed(texts.values()), strict=True))
     lines = [{**line, "text": swapped[line["sample_id"]]} for line in lines]
@@ -213,6 +215,35 @@ def test_what_takes_no_such_pictures_is_refused(published, tmp_path, capsys):
     assert "pictures that are not normalised, which Mine does not take here" in capsys.readouterr().err
     assert run(*base, "--set", "normalize=maybe", "--out", tmp_path / "out") == 2
     assert "normalize must be true or false, not 'maybe'" in capsys.readouterr().err
+
+
+def test_where_maps_mend_relative_depth_is_drawn(published, mine, tmp_path, monkeypatch):
+    """Of the first model that has maps, for the pictures of the error maps, whatever else is measured."""
+    drawn = {}
+    monkeypatch.setattr(report, "draw_corrections", lambda path, examples, *_: drawn.update({path.name: examples}))
+    out = tmp_path / "out"
+    base = ["--datasets", f"ibims={published / 'ibims'}", "--size", 112, 140, "--text", "A room."]
+    models = ["--model", "mini_depth_anything", "tr2m_mini", "--alignment", "linear"]
+    assert run(*models, *base, "--out", out) == 0
+    ((name, (shown,)),) = drawn.items()
+    assert (name, shown.title, shown.text) == ("corrections_ibims.png", "only", "A room.")
+    (row,) = index_dataset({"type": "ibims", "root": str(published / "ibims")})
+    protocol, truth = protocol_of(row), load_depth(row)
+    valid = protocol.valid(truth)
+    numbers = {name: entry["datasets"]["ibims"]["abs_rel"] for name, entry in metrics_of(out).items()}
+    made = protocol.at_size_of(1 / (shown.scale * shown.relative + shown.shift), truth)
+    np.testing.assert_allclose(protocol.clamped(made)[valid], shown.depth[valid], rtol=1e-3)
+    found = depth_metrics(shown.depth[valid], truth[valid])["abs_rel"]
+    assert found == pytest.approx(numbers["TR2M (tr2m_mini)"], abs=1e-4)
+    relative = protocol.at_size_of(shown.relative, truth)[valid].astype(np.float64)
+    line = np.polynomial.Polynomial.fit(relative, 1 / truth[valid].astype(np.float64), 1)
+    fit = protocol.clamped(1 / np.maximum(line(relative), 1e-9))
+    np.testing.assert_allclose(shown.fit[valid], fit, rtol=1e-3)
+    assert (shown.truth > 0).sum() == valid.sum()
+    drawn.clear()
+    assert run(*models, *base, "--out", out, "--no-pictures") == 0
+    assert run(*models[:2], *models[3:], *base, "--out", out) == 0
+    assert drawn == {}, "relative depth alone has no maps"
 
 
 def test_an_unreadable_picture_is_counted_and_named(published, mine, tmp_path, capsys):

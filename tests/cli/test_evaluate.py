@@ -35,7 +35,7 @@ def test_predictions_of_pictures_that_were_not_turned_upright_fail(measured, tmp
 
 def test_an_evaluation_replaces_no_table_or_drawing_of_others(measured, tmp_path, capsys):
     (tmp_path / "out").mkdir()
-    for name in ("dataset_own.tex", "dataset_own.md", "errors_own.png", "table_1.tex"):
+    for name in ("dataset_own.tex", "dataset_own.md", "errors_own.png", "corrections_own.png", "table_1.tex"):
         (tmp_path / "out" / name).write_text("mine")
         assert main(measured) == 2
         assert f"{name} is there already and is not an evaluation's" in capsys.readouterr().err

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from tr2m_plugin.benchmark.conditions import DESCRIPTIONS, choose_texts
 from tr2m_plugin.benchmark.datasets import Dataset
 from tr2m_plugin.benchmark.estimators import Estimator
-from tr2m_plugin.benchmark.measuring import Alignments, Measured, Measurement, Source, methods_of
+from tr2m_plugin.benchmark.measuring import Alignments, Measured, Measurement, Rescaled, Source, methods_of
 from tr2m_plugin.benchmark.predictions import PredictionWriter, StoredPredictions
 from tr2m_plugin.benchmark.report import failures, write_report
 from tr2m_plugin.benchmark.results import file_name
-from tr2m_plugin.benchmark.run import Job, Options, Texts, predict
+from tr2m_plugin.benchmark.run import Job, Options, Texts, maps_of, predict
 from tr2m_plugin.benchmark.sentences import find_texts
 from tr2m_plugin.errors import InputError, attempt
 from tr2m_plugin.evaluation.alignment import ALIGNMENTS, Alignment
@@ -160,10 +160,25 @@ class Evaluation:
             fits = None if options.fit is None else [self._job(estimator, data, label, None) for data in options.fit]
             on = None if fits is None else _computing(estimator, fits, options)
             self._measure(_computing(estimator, jobs, options), alignments, on)
-            return
-        kept = [self._keep(estimator, job, texts) for job, texts in jobs]
-        if options.part is None:
+        else:
+            kept = [self._keep(estimator, job, texts) for job, texts in jobs]
+            if options.part is not None:
+                return
             self._measure([(job, _reading(StoredPredictions(folder), job)) for job, folder in kept], alignments)
+        if options.pictures:
+            self._keep_maps(estimator, jobs)
+
+    def _keep_maps(self, estimator: Estimator, jobs: Sequence[tuple[Job, Texts]]) -> None:
+        """Keeps what is behind the depth of the pictures that are shown, of the first model of which there is any."""
+        for job, texts in jobs:
+            name, there = job.data.name, {row.key for row in job.rows}
+            shown = [row for row in self.found.picks.get(name, {}).values() if row.key in there]
+            if name in self.found.rescaled or not shown:
+                continue
+            maps = maps_of(estimator, job, shown, texts, self.options)
+            if maps:
+                given = {row.sample_id: texts[row.key][0] for row in shown if row.key in texts}
+                self.found.rescaled[name] = Rescaled(job.label, maps, given)
 
     def _job(self, estimator: Estimator, data: Dataset, label: str, description: str | None) -> tuple[Job, Texts]:
         options, facts = self.options, estimator.facts

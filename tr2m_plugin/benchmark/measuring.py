@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tr2m_plugin.benchmark.estimators import Maps
 from tr2m_plugin.benchmark.results import image_row, pick_examples
 from tr2m_plugin.benchmark.run import Job
 from tr2m_plugin.datasets.readers import load_depth
@@ -23,6 +24,21 @@ Source = Callable[[Sequence[IndexRow]], Iterator[tuple[IndexRow, np.ndarray]]]
 """Gives a model's numbers for rows; rows without come not at all."""
 
 
+@dataclass(frozen=True)
+class Rescaled:
+    """How a model rescaled the relative depth of the pictures that are shown.
+
+    Attributes:
+        label: label of the model.
+        maps: by sample id what its depth was made of.
+        texts: by sample id the sentence that it was given; empty for models that take none.
+    """
+
+    label: str
+    maps: Mapping[str, Maps]
+    texts: Mapping[str, str]
+
+
 @dataclass
 class Measured:
     """What an evaluation has found so far.
@@ -33,6 +49,7 @@ class Measured:
         failed: why pictures have no number, by method and dataset, then by sample id.
         picks: by dataset and rank the rows of the pictures that are shown.
         depths: by dataset and sample id of those, each method's depth.
+        rescaled: by dataset how the first model that rescales relative depth did it on those.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -40,6 +57,7 @@ class Measured:
     failed: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     picks: dict[str, dict[str, IndexRow]] = field(default_factory=dict)
     depths: dict[tuple[str, str], dict[str, np.ndarray]] = field(default_factory=dict)
+    rescaled: dict[str, Rescaled] = field(default_factory=dict)
 
 
 class Alignments:

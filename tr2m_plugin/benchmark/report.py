@@ -26,9 +26,11 @@ from tr2m_plugin.benchmark.results import (
 from tr2m_plugin.datasets.parquet import write_rows, write_table
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.errors import attempt
+from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.evaluation.metrics import METRICS
 from tr2m_plugin.files import write_whole
-from tr2m_plugin.rows import ErrorRow
+from tr2m_plugin.rows import ErrorRow, IndexRow
+from tr2m_plugin.visualization.corrections import Correction, draw_corrections
 from tr2m_plugin.visualization.errors import Example, draw_errors
 
 SHOWN = 4
@@ -80,6 +82,8 @@ def write_report(
     for data in datasets:
         if data.name in found.picks:
             _draw(out, data, found)
+        if data.name in found.rescaled:
+            _draw_corrections(out, data, found)
     return metrics
 
 
@@ -116,8 +120,29 @@ def _draw(out: Path, data: Dataset, found: Measured) -> None:
         depths = {method: known.get(method, np.zeros_like(truth)) for method in first}
         numbers = {method: values.get((method, sample)) for method in first}
         counted = np.where(data.protocol.valid(truth), truth, 0)
-        picture = attempt(partial(load_picture, row), sample, data.failed)
-        picture = np.zeros((*truth.shape, 3), np.uint8) if picture is None else picture
-        examples.append(Example(rank, sample, picture, counted, depths, numbers))
+        examples.append(Example(rank, sample, _picture(row, data), counted, depths, numbers))
     title = f"{data.name}, protocol {data.protocol.name}"
     draw_errors(out / f"errors_{file_name(data.name)}.png", examples, data.unit, title)
+
+
+def _draw_corrections(out: Path, data: Dataset, found: Measured) -> None:
+    shown, protocol, examples = found.rescaled[data.name], data.protocol, []
+    for rank, row in found.picks[data.name].items():
+        depth = found.depths.get((data.name, row.sample_id), {}).get(shown.label)
+        if depth is None or row.sample_id not in shown.maps:
+            continue
+        truth, (relative, scale, shift) = load_depth(row), shown.maps[row.sample_id]
+        valid = protocol.valid(truth)
+        fit = Alignment("linear", "disparity").apply(protocol.at_size_of(relative, truth), truth, valid)
+        counted, text = np.where(valid, truth, 0), shown.texts.get(row.sample_id, "")
+        named = (rank, row.sample_id, text, _picture(row, data), counted)
+        examples.append(Correction(*named, relative, scale, shift, protocol.clamped(fit), depth))
+    if examples:
+        title = f"{shown.label} beside one scale and shift per picture; {data.name}, protocol {protocol.name}"
+        draw_corrections(out / f"corrections_{file_name(data.name)}.png", examples, data.unit, title)
+
+
+def _picture(row: IndexRow, data: Dataset) -> np.ndarray:
+    """A picture; black where it cannot be read."""
+    picture = attempt(partial(load_picture, row), row.sample_id, data.failed)
+    return np.zeros((*load_depth(row).shape, 3), np.uint8) if picture is None else picture

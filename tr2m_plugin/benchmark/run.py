@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from tr2m_plugin.benchmark.conditions import DESCRIPTIONS
 from tr2m_plugin.benchmark.datasets import Dataset
-from tr2m_plugin.benchmark.estimators import Estimator, Returns
+from tr2m_plugin.benchmark.estimators import Estimator, Maps, Returns
 from tr2m_plugin.errors import InputError, MissingExtraError, attempt
 from tr2m_plugin.evaluation.alignment import Alignment
 from tr2m_plugin.rows import IndexRow
@@ -135,7 +135,7 @@ def predict(
         texts: see `Texts`.
         options: how.
     """
-    size: Any = {"protocol": job.data.protocol.input_size, "model": None}.get(str(options.size), options.size)
+    size = _size(job, options)
     loader: Any = DataLoader(
         _Inputs(estimator, rows),  # type: ignore[arg-type]
         options.batch_size,
@@ -157,6 +157,37 @@ def predict(
         yield from found
 
 
+def maps_of(
+    estimator: Estimator, job: Job, rows: Sequence[IndexRow], texts: Texts, options: Options
+) -> dict[str, Maps]:
+    """What is behind a model's numbers, by sample id; of models that rescale nothing, and where it fails, nothing.
+
+    Args:
+        estimator: see `predict`, as are the others.
+        job: what it is run for.
+        rows: rows of the pictures.
+        texts: see `Texts`.
+        options: how.
+    """
+
+    def one(row: IndexRow) -> list[Maps]:
+        given = [texts[row.key][0]] if estimator.needs_text else []
+        return estimator.maps([estimator.read(row)], given, _size(job, options), **_feeding(job.data))
+
+    failed = dict[str, str]()  # said where it was predicted
+    found = {row.sample_id: attempt(partial(one, row), row.sample_id, failed) for row in rows}
+    return {sample: maps[0] for sample, maps in found.items() if maps}
+
+
+def _size(job: Job, options: Options) -> Any:
+    return {"protocol": job.data.protocol.input_size, "model": None}.get(str(options.size), options.size)
+
+
+def _feeding(data: Dataset) -> dict[str, Any]:
+    """How pictures are fed, for models that take it."""
+    return {} if data.protocol.normalize else {"normalize": False}
+
+
 def _batch(
     estimator: Estimator, data: Dataset, good: Sequence[tuple[IndexRow, Any]], texts: Texts, size: Any
 ) -> list[tuple[IndexRow, np.ndarray]]:
@@ -165,7 +196,7 @@ def _batch(
     images = [image for _, image in good]
     sentences = [texts[row.key] for row, _ in good] if estimator.needs_text else []
     given = [sentence for sentence, _ in sentences]
-    how = {} if data.protocol.normalize else {"normalize": False}
+    how = _feeding(data)
     outputs = estimator.predict(images, given, size, **how)
     if data.protocol.flip_average:
         mirrored = estimator.predict([image[:, ::-1].copy() for image in images], given, size, **how)

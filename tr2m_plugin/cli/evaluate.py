@@ -130,7 +130,7 @@ def _add_output(group: Any) -> None:
         "--save-predictions", action="store_true", help="keep them as shards; repeated, only what is missing is done"
     )
     option("--part", metavar="K/N", help="predict every N-th picture from the K-th on, and measure nothing")
-    option("--no-pictures", action="store_true", help="draw no error maps")
+    option("--no-pictures", action="store_true", help="draw no error maps, and none of where maps mend relative depth")
 
 
 def _add_machine(group: Any) -> None:
@@ -263,7 +263,8 @@ def _check_out(folder: Path, names: Iterable[str] = ()) -> None:
     known = [file_name(name) for name in names]
     tables = [f"table_{number}" for number in TABLES] + [f"dataset_{name}" for name in known]
     drawn = [f"{table}.{ending}" for table in tables for ending in ("md", "tex")] if known else []
-    for file in (*WRITTEN, *drawn, *(f"errors_{name}.png" for name in known)):
+    pictures = [f"{kind}_{name}.png" for name in known for kind in ("errors", "corrections")]
+    for file in (*WRITTEN, *drawn, *pictures):
         check_file(folder / file, is_ours, "an evaluation's")
 
 

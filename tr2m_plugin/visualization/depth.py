@@ -63,10 +63,10 @@ def colorize_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(depth > 0, np.log(depth), np.nan)
-    return colorize(-_enlarge(-logs), np.log(near), np.log(far))
+    return colorize(-enlarge(-logs), np.log(near), np.log(far))
 
 
-def _enlarge(values: np.ndarray) -> np.ndarray:
+def enlarge(values: np.ndarray) -> np.ndarray:
     """Values with each point of a sparse map 3 × 3, where the larger covers; NaN is no point."""
     known = ~np.isnan(values)
     if known.mean() >= SPARSE:
@@ -84,8 +84,12 @@ def error_map(pred: np.ndarray, truth: np.ndarray, worst: float = 0.5) -> np.nda
         truth: true depth, (H, W); zero is no measurement.
         worst: error of the last colour. Default: 0.5.
     """
-    error = np.where(truth > 0, np.abs(pred - truth) / np.where(truth > 0, truth, 1), np.nan)
-    return colorize(_enlarge(error), 0, worst, ERROR_COLORS)
+    return colorize(enlarge(abs_rel_map(pred, truth)), 0, worst, ERROR_COLORS)
+
+
+def abs_rel_map(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """AbsRel per pixel, (H, W); NaN where the truth is 0."""
+    return np.where(truth > 0, np.abs(pred - truth) / np.where(truth > 0, truth, 1), np.nan)
 
 
 def thin(pixels: np.ndarray) -> np.ndarray:

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import os
 
-from tr2m_plugin.benchmark.estimators.base import ESTIMATORS, Estimator, Facts, Request, Returns, complete, register
+from tr2m_plugin.benchmark.estimators.base import (
+    ESTIMATORS,
+    Estimator,
+    Facts,
+    Maps,
+    Request,
+    Returns,
+    complete,
+    register,
+)
 from tr2m_plugin.benchmark.estimators.mmengine_model import MMEngineEstimator
 from tr2m_plugin.benchmark.estimators.networks import RelativeEstimator, TransformersEstimator
 from tr2m_plugin.benchmark.estimators.program import ProgramEstimator
@@ -19,6 +28,7 @@ __all__ = [
     "Estimator",
     "Facts",
     "MMEngineEstimator",
+    "Maps",
     "ProgramEstimator",
     "RelativeEstimator",
     "Request",

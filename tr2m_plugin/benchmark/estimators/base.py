@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from torch import nn
@@ -49,6 +49,20 @@ class Returns:
             with np.errstate(divide="ignore"):
                 values = np.where(values > 0, 1 / np.maximum(values, 0), np.inf).astype(np.float32)
         return convert(values, self.unit, unit)
+
+
+class Maps(NamedTuple):
+    """How a model makes depth of relative depth, 1 / (A · D_r + B).
+
+    Attributes:
+        relative: relative depth D_r, disparity-like, (h, w).
+        scale: scale map A, (h, w).
+        shift: shift map B, (h, w).
+    """
+
+    relative: np.ndarray
+    scale: np.ndarray
+    shift: np.ndarray
 
 
 @dataclass
@@ -152,6 +166,19 @@ class Estimator(ABC):
             texts: a sentence each; empty for models that take none.
             size: height and width at which a model that takes any size sees the pictures. Default: its own.
         """
+
+    def maps(
+        self, images: Sequence[Any], texts: Sequence[str], size: Sequence[int] | None = None, normalize: bool = True
+    ) -> list[Maps]:
+        """What is behind the numbers of a batch, where they are rescaled relative depth; of other models nothing.
+
+        Args:
+            images: see `predict`, as are the next two.
+            texts: sentences.
+            size: height and width.
+            normalize: see `takes_plain`. Default: True.
+        """
+        return []
 
     def unit_of(self, text: str) -> str | None:
         """Unit of a prediction for a scene so described; None for the dataset's."""

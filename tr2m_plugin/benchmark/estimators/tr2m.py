@@ -8,11 +8,21 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from tr2m_plugin.benchmark.estimators.base import Estimator, Facts, Request, Returns, public_name, register, short_name
+from tr2m_plugin.benchmark.estimators.base import (
+    Estimator,
+    Facts,
+    Maps,
+    Request,
+    Returns,
+    public_name,
+    register,
+    short_name,
+)
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.inferencer import TR2MInferencer
 from tr2m_plugin.inference.model_folder import describe_model, is_model_folder
+from tr2m_plugin.structures import DepthDataSample
 
 
 @register
@@ -63,8 +73,27 @@ class TR2MEstimator(Estimator):
         size: Sequence[int] | None = None,
         normalize: bool = True,
     ) -> list[np.ndarray]:
-        samples = self.inferencer.forward(self.inferencer.preprocess(images, texts, size, True, normalize))
-        return [sample.pred_depth_map.data[0].float().cpu().numpy() for sample in samples]
+        return [_array(sample, "pred_depth") for sample in self._samples(images, texts, size, normalize)]
+
+    def maps(
+        self,
+        images: Sequence[np.ndarray],
+        texts: Sequence[str],
+        size: Sequence[int] | None = None,
+        normalize: bool = True,
+    ) -> list[Maps]:
+        names = ("relative_depth", "scale", "shift")
+        samples = self._samples(images, texts, size, normalize)
+        return [Maps(*(_array(sample, name) for name in names)) for sample in samples]
+
+    def _samples(
+        self, images: Sequence[np.ndarray], texts: Sequence[str], size: Sequence[int] | None, normalize: bool
+    ) -> list[DepthDataSample]:
+        return self.inferencer.forward(self.inferencer.preprocess(images, texts, size, True, normalize))
 
     def unit_of(self, text: str) -> str | None:
         return self.inferencer.spec.unit_of(text) if self.unit_rule == "text" else None
+
+
+def _array(sample: DepthDataSample, name: str) -> np.ndarray:
+    return sample.get(f"{name}_map").data[0].float().cpu().numpy()
