@@ -103,9 +103,7 @@ def _complete(address: str, part: Path, mark: Path, hint: str) -> None:
 def _append(address: str, part: Path, mark: Path) -> None:
     known = read_marked(mark, address=address) or {}
     start = part.stat().st_size if known and part.is_file() else 0
-    answer = _rest(address, start, known.get("etag")) if start else None
-    if answer is None:
-        start, answer = 0, _ask(address)
+    answer, start = _open(address, start, known.get("etag"))
     with answer, part.open("ab" if start else "wb") as file:
         if not start:  # and so no bytes of another state are left
             _write_mark(mark, address, answer.headers.get("ETag"))
@@ -119,19 +117,22 @@ def _append(address: str, part: Path, mark: Path) -> None:
         raise InputError(f"{address} was cut off: {found} of {wanted} bytes arrived; try again")
 
 
-def _rest(address: str, start: int, etag: str | None) -> Any:
-    """The answer that goes on from a byte of the file in the same state; None where the server has none such."""
+def _open(address: str, start: int, etag: str | None) -> tuple[Any, int]:
+    """An answer and the byte that it begins with: `start`, if the server has the rest of that state, otherwise 0."""
+    if not start:
+        return _ask(address), 0
     try:
         answer = _ask(address, {"Range": f"bytes={start}-"})
     except HTTPError as error:
-        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return None
-        raise
-    goes_on = answer.status == HTTPStatus.PARTIAL_CONTENT and answer.headers.get("ETag") == etag
-    if goes_on and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        return answer
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        return _ask(address), 0
+    if answer.status != HTTPStatus.PARTIAL_CONTENT:
+        return answer, 0
+    if answer.headers.get("ETag") == etag and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        return answer, start
     answer.close()
-    return None
+    return _ask(address), 0
 
 
 def _ask(address: str, headers: Mapping[str, str] = MappingProxyType({})) -> Any:
