@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError("the text is empty: describe the scene in a sentence")
     check_camera(args.fov, args.intrinsics)
     total = len(name_pictures(args.pictures, skip=args.out))
-    model = args.model or _default_model()
+    model = args.model or ("tr2m_mini" if args.weights else _default_model())
     inferencer = TR2MInferencer(model, args.weights, args.device, show_progress=False, size=args.size)
     errors: list[Exception] = []
     reasons: set[str] = set()
