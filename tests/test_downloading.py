@@ -112,7 +112,8 @@ def test_what_is_refused_is_not_kept(site, tmp_path):
 def test_the_message_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(
-        InputError, match=r"^http://127.0.0.1:9/a.bin cannot be fetched: .*refused.*; put it there$"
+        InputError,
+        match=r"^http://127.0.0.1:9/a.bin cannot be fetched: \[Errno \d+\] Connection refused; put it there$",
     ) as e:
         fetch("http://127.0.0.1:9/a.bin", tmp_path / "a.bin", hint="put it there")
     assert "\n" not in str(e.value)

@@ -96,7 +96,8 @@ def _complete(address: str, part: Path, mark: Path, hint: str) -> None:
         if not mark.is_file():
             part.unlink(missing_ok=True)
         if isinstance(error, (OSError, HTTPException, ValueError)) and not isinstance(error, InputError):
-            raise InputError(f"{address} cannot be fetched: {error or type(error).__name__}; {hint}") from error
+            reason = str(error).removeprefix("<urlopen error ").removesuffix(">") or type(error).__name__
+            raise InputError(f"{address} cannot be fetched: {reason}; {hint}") from error
         raise
 
 

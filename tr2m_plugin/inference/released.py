@@ -137,7 +137,7 @@ def _get(release: Release) -> None:
     _LOGGER.warning(
         "fetching the authors' weights, %d MB, from %s into %s; the authors state no licence: whether you may use them "
         "is for you to judge",
-        release.bytes[0] // 10**6,
+        round(release.bytes[0] / 10**6),
         address,
         release.path,
     )
