@@ -82,6 +82,13 @@ def _threads():
     torch.set_num_threads(1 if WORKER else 2)
 
 
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    """What somebody has downloaded by name is not here."""
+    monkeypatch.setenv("TR2M_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TR2M_WEIGHTS_URL", raising=False)
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY

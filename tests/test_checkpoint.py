@@ -1,7 +1,5 @@
 import hashlib
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -11,6 +9,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 
+from tests.support.web import Page, serve
 from tr2m_plugin.checkpoint import load_checkpoint, load_from_http_safely, register_safe_loader
 from tr2m_plugin.errors import InputError, UnsafeCheckpointError
 
@@ -84,41 +83,25 @@ def test_missing_file_and_other_content(tmp_path):
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A web server: content by path, or content and the length it claims; and the paths that were asked for."""
+    """A web server, its pages by path, and the paths that were asked for."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    files, asked = {}, []
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            if self.path not in files:
-                self.send_error(404)
-                return
-            content, length = files[self.path]
-            self.send_response(200)
-            if length is not None:
-                self.send_header("Content-Length", str(length))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", files, asked
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve() as web:
+        yield web.root, web.pages, web.asked
 
 
 def put(files, tmp_path, path, number):
     torch.save({"w": torch.full((100,), float(number))}, tmp_path / "file.pth")
     content = (tmp_path / "file.pth").read_bytes()
-    files[path] = (content, len(content))
+    files[path] = Page(content)
     return content
+
+
+def kept(tmp_path):
+    """What lies in the cache, locks apart, which are empty and stay."""
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert all(path.stat().st_size == 0 for path in files if path.suffix == ".lock")
+    return [path for path in files if path.suffix != ".lock"]
 
 
 def test_two_addresses_with_one_last_part_are_two_files(site, tmp_path):
@@ -136,11 +119,11 @@ def test_two_addresses_with_one_last_part_are_two_files(site, tmp_path):
 def test_what_is_cut_off_is_not_kept(site, tmp_path):
     root, files, _ = site
     content = put(files, tmp_path, "/a.pth", 1)
-    files["/a.pth"] = (content[:500], len(content))
+    files["/a.pth"] = Page(content[:500], len(content))
     with pytest.raises(InputError, match=rf"a.pth was cut off: 500 of {len(content)} bytes arrived; try again"):
         load_from_http_safely(f"{root}/a.pth")
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    files["/a.pth"] = (content, None)
+    assert kept(tmp_path) == []
+    files["/a.pth"] = Page(content, None)
     assert load_from_http_safely(f"{root}/a.pth")["w"][0] == 1
 
 
@@ -157,7 +140,7 @@ def test_a_hash_in_the_name_is_held_to(site, tmp_path):
             continue
         with pytest.raises(InputError, match=f"is not the file of its name: its SHA-256 does not begin with {wrong}"):
             load_from_http_safely(root + name)
-    assert not list((tmp_path / "cache").rglob(f"*{wrong}*"))
+    assert not [path for path in kept(tmp_path) if wrong in path.name]
 
 
 @pytest.mark.parametrize("address", ["{root}/missing.pth", "http://127.0.0.1:9/a.pth", "http://[/a.pth"])
@@ -166,7 +149,7 @@ def test_what_cannot_be_fetched_is_a_line_and_leaves_nothing(site, tmp_path, add
     with pytest.raises(InputError, match=r"\.pth cannot be fetched: ") as caught:
         load_from_http_safely(address)
     assert "\n" not in str(caught.value)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert kept(tmp_path) == []
 
 
 def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path):

@@ -9,27 +9,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from functools import cache
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
-from tqdm import tqdm
 
+from tr2m_plugin.downloading import fetch
 from tr2m_plugin.errors import InputError, UnsafeCheckpointError
-from tr2m_plugin.files import write_whole
+from tr2m_plugin.files import sha256_of
 
 _HASH = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8,64})(?=\.)")
 """A hash in a file's name, as torch's hub has it; one of digits alone would be taken for a date, or a date for it."""
 
-_SILENCE = 60  # seconds after which a server that sends nothing is given up
 _HISTORY_METHODS = ("min", "max", "mean", "current")
 
 
@@ -152,38 +148,16 @@ def load_from_http_safely(filename: str, map_location: Any = None) -> dict[str, 
         InputError: it cannot be fetched whole, or is not the one whose hash its name holds (`-` and 8 or more digits).
     """
     base = re.sub(r"[^\w.-]", "_", filename.partition("?")[0].rpartition("/")[2])[-100:]
-    folder = Path(torch.hub.get_dir(), "checkpoints", hashlib.sha256(filename.encode()).hexdigest()[:16])
-    target = folder / base
-    if not target.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            write_whole(target, lambda partial: _download(filename, partial))
-        except BaseException:
-            folder.rmdir()
-            raise
+    target = Path(torch.hub.get_dir(), "checkpoints", hashlib.sha256(filename.encode()).hexdigest()[:16], base)
+    fetch(filename, target, lambda found: _check_hash(found, filename))
     return load_checkpoint(target, map_location)
 
 
-def _download(address: str, path: Path) -> None:
-    name = address.rpartition("/")[2].partition("?")[0]
-    try:
-        with urlopen(Request(address, headers={"User-Agent": "tr2m_plugin"}), timeout=_SILENCE) as answer:
-            told = answer.headers.get("Content-Length")
-            wanted = int(told) if told is not None else None
-            bar = tqdm.wrapattr(answer, "read", total=wanted, desc=name, mininterval=1)
-            with bar as stream, path.open("wb") as file:
-                shutil.copyfileobj(stream, file)
-    except (OSError, HTTPException, ValueError) as error:
-        raise InputError(f"{address} cannot be fetched: {error or type(error).__name__}") from error
-    found = path.stat().st_size
-    if wanted is not None and found != wanted:
-        raise InputError(f"{address} was cut off: {found} of {wanted} bytes arrived; try again")
-    digits, total = _HASH.search(name), hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            total.update(chunk)
-    if digits and not total.hexdigest().startswith(digits[1]):
-        raise InputError(f"{address} is not the file of its name: its SHA-256 does not begin with {digits[1]}")
+def _check_hash(path: Path, address: str) -> None:
+    """Raises an InputError where a file is not the one whose hash the name in its address holds."""
+    digits = _HASH.search(address.rpartition("/")[2].partition("?")[0])
+    if digits and not sha256_of(path).startswith(digits[1]):
+        raise InputError(f"it is not the file of its name: its SHA-256 does not begin with {digits[1]}")
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -116,6 +117,15 @@ def read_json(path: Path, largest: int = 2**20) -> Any:
         return json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in 64 digits."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            total.update(chunk)
+    return total.hexdigest()
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:

@@ -23,7 +23,18 @@ def test_commands_with_one_file_replace_only_their_own(tmp_path, capsys):
     assert out.read_bytes() == b"\x89PNG a photograph"
 
 
-COMMANDS = ("", "predict", "convert", "features", "describe", "evaluate", "data", "data verify", "data show")
+COMMANDS = (
+    "",
+    "predict",
+    "download",
+    "convert",
+    "features",
+    "describe",
+    "evaluate",
+    "data",
+    "data verify",
+    "data show",
+)
 HEAVY = ("torch", "mmengine", "numpy", "cv2", "pyarrow", "transformers", "yaml")
 ALONE = f"""
 import sys

@@ -25,7 +25,8 @@ def add(commands: Any) -> None:
         "evaluate",
         help="depth models on datasets, by one protocol",
         description="Measures any depth model on published datasets or a folder of one's own, and writes metrics.json, "
-        "the table per image, tables in the layout of the paper's with its rows beside, and error maps. Models: TR2M, "
+        "the table per image, tables in the layout of the paper's with its rows beside, and error maps. Models: TR2M "
+        "(a model folder, or tr2m_da_small, the authors' weights, fetched at first use), "
         "RSA (a model folder), a depth network of transformers (hub id or folder), an MMEngine config with --weights, "
         "a class of one's own (FILE.py:CLASS), or any program's predictions as files.",
     )
@@ -43,7 +44,7 @@ def add(commands: Any) -> None:
 
 def _add_models(group: Any) -> None:
     option = group.add_argument
-    option("--model", nargs="+", default=[], help="model folders, hub ids, configs or FILE.py:CLASS")
+    option("--model", nargs="+", default=[], help="model folders, tr2m_da_small, hub ids, configs or FILE.py:CLASS")
     option("--weights", help="checkpoint for a config or a class")
     option(
         "--predictions",

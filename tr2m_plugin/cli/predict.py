@@ -27,7 +27,11 @@ def add(commands: Any) -> None:
     option("pictures", nargs="+", help="pictures or folders of pictures")
     option("--text", help="a sentence about the scene (default: NAME.txt beside each picture)")
     option("--out", type=Path, default=Path("predictions"), help="folder to write (default: predictions)")
-    option("--model", default="tr2m_mini", help="model folder, or config with --weights (default: tr2m_mini)")
+    option(
+        "--model",
+        help="model folder, tr2m_da_small (the authors' weights, fetched at first use) or config with --weights "
+        "(default: tr2m_da_small if it is here, see `tr2m download`, otherwise the package's small tr2m_mini)",
+    )
     option("--weights", help="checkpoint to use instead of the model folder's weights")
     option("--size", type=count, nargs=2, metavar=("H", "W"), help="size of the network's input (default: the model's)")
     option("--device", default="auto", help="torch device (default: auto)")
@@ -50,7 +54,8 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError("the text is empty: describe the scene in a sentence")
     check_camera(args.fov, args.intrinsics)
     total = len(name_pictures(args.pictures, skip=args.out))
-    inferencer = TR2MInferencer(args.model, args.weights, args.device, show_progress=False, size=args.size)
+    model = args.model or ("tr2m_mini" if args.weights else _default_model())
+    inferencer = TR2MInferencer(model, args.weights, args.device, show_progress=False, size=args.size)
     errors: list[Exception] = []
     reasons: set[str] = set()
 
@@ -83,3 +88,13 @@ def _run(args: argparse.Namespace) -> int:
     if errors:
         print(f"tr2m: {len(errors)} of {total} pictures failed", file=sys.stderr)
     return 2 if errors else 0
+
+
+def _default_model() -> str:
+    from tr2m_plugin.inference.released import AUTHORS, PACKAGED, is_installed
+
+    if is_installed(AUTHORS):
+        return AUTHORS
+    seen = f"{PACKAGED} predicts, which has seen rendered pictures only"
+    print(f"tr2m: {seen}: `tr2m download {AUTHORS}` fetches the authors' weights", file=sys.stderr)
+    return PACKAGED

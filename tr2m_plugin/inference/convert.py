@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.files import sha256_of
 from tr2m_plugin.inference.model_folder import ModelSpec, save_model
 from tr2m_plugin.models.frozen.encoders import check_size
 from tr2m_plugin.models.tr2m.released_weights import load_release_weights, read_release, release_sizes
@@ -24,6 +26,8 @@ RELEASED_NETWORKS = {
 
 RELATIVE_DEPTH = {"type": "RelativeDepth", "aligned": True, "position_offset": 0.1}
 """How the release runs the relative depth network."""
+
+SOURCE = {"source": "the authors' released weights (https://github.com/BeileiCui/TR2M)"}
 
 
 def convert_release(
@@ -82,7 +86,7 @@ def convert_release(
         {**RELATIVE_DEPTH, "pretrained": names["relative_depth"], "size": list(size)},
         {"type": "CLIPTextEncoder", "pretrained": names["text_encoder"]},
         {"mm": list(SURGICAL)},
-        {"source": "the authors' released weights (https://github.com/BeileiCui/TR2M)", "file": os.path.basename(path)},
+        {**SOURCE, "file": os.path.basename(path), "sha256": sha256_of(Path(path))},
     )
     save_model(folder, spec, {f"rescale_net.{name}": value for name, value in net.state_dict().items()})
     return left_out

@@ -26,6 +26,7 @@ from tr2m_plugin.inference.arrays import Input, free_number, name_arrays, to_pic
 from tr2m_plugin.inference.camera import camera_of, check_camera
 from tr2m_plugin.inference.model_folder import open_model
 from tr2m_plugin.inference.outputs import Prediction, write_prediction
+from tr2m_plugin.inference.released import find_model
 from tr2m_plugin.registry import INFERENCERS, MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample
 from tr2m_plugin.tensors import resize_prediction, stretch_image
@@ -45,8 +46,9 @@ class TR2MInferencer:
     """Predicts metric depth from pictures and sentences.
 
     Args:
-        model: a model folder (`tr2m_mini`, which comes with the package, or one that training wrote), or a config file
-            with `model`, `relative_depth` and `text_encoder`.
+        model: a model folder (`tr2m_mini`, which comes with the package, or one that training wrote), `tr2m_da_small`,
+            the authors' weights, which are fetched at first use, or a config file with `model`, `relative_depth` and
+            `text_encoder`.
         weights: a checkpoint, needed with a config file. Default: those of the model folder.
         device: torch device, or "auto" for the accelerator where there is one. Default: auto.
         show_progress: whether to show a progress bar for several pictures. Default: True.
@@ -75,7 +77,7 @@ class TR2MInferencer:
         source = os.fspath(model)
         self.name = Path(source).resolve().name if Path(source).exists() else source
         self.device = pick_device(device or "auto")
-        self.model, self.spec = open_model(source, weights, self.device)
+        self.model, self.spec = open_model(find_model(source), weights, self.device)
         self.relative_depth = MODELS.build(scoped(self.spec.relative_depth)).to(self.device)
         self.text_encoder = MODELS.build(scoped(self.spec.text_encoder)).to(self.device)
         self.show_progress = show_progress

@@ -22,12 +22,13 @@ from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.inferencer import TR2MInferencer
 from tr2m_plugin.inference.model_folder import describe_model, is_model_folder
+from tr2m_plugin.inference.released import is_released
 from tr2m_plugin.structures import DepthDataSample
 
 
 @register
 class TR2MEstimator(Estimator):
-    """TR2M or RSA: a model folder, or a config with a checkpoint.
+    """TR2M or RSA: a model folder, the authors' weights by name, or a config with a checkpoint.
 
     Args:
         model: see `TR2MInferencer`.
@@ -60,7 +61,7 @@ class TR2MEstimator(Estimator):
     def opens(cls, request: Request) -> bool:
         if request.model.endswith(".py"):
             return Path(request.model).is_file() and "relative_depth" in Config.fromfile(request.model)
-        return is_model_folder(request.model)
+        return is_released(request.model) or is_model_folder(request.model)
 
     @classmethod
     def open(cls, request: Request) -> Estimator:
