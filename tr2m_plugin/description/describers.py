@@ -62,6 +62,16 @@ DESCRIBERS: dict[str, Registered] = {
             "llava-mistral": {"model": "llava-hf/llava-v1.6-mistral-7b-hf"},
         },
     ),
+    "TransformersCaptioner": Registered(
+        "tr2m_plugin.description.captioner.TransformersCaptioner",
+        "captioner",
+        {
+            "blip": {"model": "Salesforce/blip-image-captioning-base"},
+            "florence-2": {"model": "florence-community/Florence-2-base"},
+            "smolvlm": {"model": "HuggingFaceTB/SmolVLM-256M-Instruct"},
+            "captioner": {},
+        },
+    ),
     "MaskDino": Registered("tr2m_plugin.description.listers.MaskDinoLister", "lister", {"maskdino": {}}),
     "Transformers": Registered("tr2m_plugin.description.listers.TransformersLister", "lister", {"transformers": {}}),
     "TextFiles": Registered("tr2m_plugin.description.texts.TextFiles", "text"),
