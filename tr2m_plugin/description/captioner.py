@@ -17,7 +17,7 @@ from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.models.frozen.encoders import load_pretrained
 from tr2m_plugin.rows import DescriptionRow, IndexRow
 
-TASKS = {"florence2": ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")}
+TASKS: dict[str, tuple[str, ...]] = {"florence2": ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")}
 """What models without a chat template were taught to be asked, by their type; others are given the picture alone."""
 
 Question = tuple[int, int]
@@ -80,7 +80,8 @@ class TransformersCaptioner(Describer):
         self.network = (network if device_map else network.to(target)).eval().requires_grad_(False)
         self.processor = load_pretrained("AutoProcessor", model, revision=revision)
         self.chat = bool(getattr(self.processor, "chat_template", None))
-        self.prompts = asked or (PROMPTS if self.chat else TASKS.get(config.model_type, ("",)))
+        usual = PROMPTS if self.chat else TASKS.get(config.model_type, ("",))
+        self.prompts = usual if asked is None else asked
         tokenizer = self.processor.tokenizer
         tokenizer.padding_side = "left"
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
