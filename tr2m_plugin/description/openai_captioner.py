@@ -125,11 +125,10 @@ class OpenAICaptioner(Describer):
 
     async def answer(self, client: Any, row: IndexRow, variant: int, body: bytes) -> DescriptionRow:
         """The answer to a question, as a row; see `ChatServer.ask` for what it raises."""
-        question = self.server.url.encode() + body
-        reply = self.kept.find(question)
+        reply = self.kept.find(body)
         if reply is None:
             reply = await self.server.ask(client, body)
-            self.kept.add(question, reply)
+            self.kept.add(body, reply)
         prompt = self.prompts[variant]
         answer = clean_answer(reply.text, prompt, reply.ended)
         revision = None if reply.model == self.model else reply.model
