@@ -50,6 +50,7 @@ benchmark: venv ## the claims of speed, each against its alternative
 	python -m benchmarks.train_step
 	python -m benchmarks.render
 	python -m benchmarks.describe
+	python -m benchmarks.captioner
 	python -m benchmarks.evaluate
 
 pretrain: venv ## the small frozen networks that come with the package, again; over two hours on two cores

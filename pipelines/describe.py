@@ -12,11 +12,12 @@ import numpy as np
 from pipelines.networks import weights_digest
 from pipelines.params import Stage, run_stage
 from pipelines.sharded import remove_others, run_sharded
-from pipelines.shards import Processor, settings_of
+from pipelines.shards import Failure, Processor, settings_of
 from pipelines.stamps import picture_stamp, stamped_row
 from tr2m_plugin.datasets.parquet import dataset_names, read_rows, write_rows
 from tr2m_plugin.datasets.readers import load_picture
 from tr2m_plugin.description.describers import DESCRIBERS, Registered, check_role, make_describer
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import DescriptionRow, IndexRow, PictureRow
 
 DESCRIBERS["SceneGraph"] = Registered("pipelines.mini_world.scene_graph.SceneGraph", "text")
@@ -33,7 +34,7 @@ class PictureProcessor:
     """
 
     def __init__(self, kind: str, options: dict[str, Any], root: str, device: str) -> None:
-        self.network = make_describer(kind, options, device)
+        self.network = make_describer(kind, options, device, root)
         self.root = Path(root)
 
     def load(self, stamp: dict[str, Any]) -> tuple[IndexRow, np.ndarray]:
@@ -45,12 +46,10 @@ class PictureProcessor:
 class DescribeProcessor(PictureProcessor):
     """Pictures in, rows of the table of descriptions out."""
 
-    def compute(self, items: list[tuple[IndexRow, np.ndarray]]) -> list[list[DescriptionRow]]:
+    def compute(self, items: list[tuple[IndexRow, np.ndarray]]) -> list[list[DescriptionRow] | Failure]:
         """The rows of each picture."""
-        made: dict[str, list[DescriptionRow]] = {row.key: [] for row, _ in items}
-        for line in self.network.describe([row for row, _ in items], [image for _, image in items]):
-            made[line.key].append(line)
-        return list(made.values())
+        found = self.network.each([row for row, _ in items], [image for _, image in items])
+        return [Failure(str(lines)) if isinstance(lines, InputError) else lines for lines in found]
 
 
 def run_network(make_processor: Callable[..., Processor], kind: type[PictureRow], run: Stage, folder: Path) -> None:
@@ -74,11 +73,16 @@ def run_network(make_processor: Callable[..., Processor], kind: type[PictureRow]
         [picture_stamp(row, run.root) for row in _indexed(run, run.params)],
         make_processor,
         {"kind": network, "options": options, "root": str(run.root.resolve())},
-        [network, options, weights_digest(weights) if weights else ""],
+        [network, _apart(network, options), weights_digest(weights) if weights else ""],
         folder,
         settings,
         kind,
     )
+
+
+def _apart(network: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without those that no result depends on."""
+    return {name: value for name, value in options.items() if name not in DESCRIBERS[network].aside}
 
 
 def _indexed(run: Stage, entry: Mapping[str, Any]) -> list[IndexRow]:

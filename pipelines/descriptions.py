@@ -15,7 +15,7 @@ from tr2m_plugin.description.object_list import object_sentences, sample_seed
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import DescriptionRow, ErrorRow, IndexRow, ListedRow
 
-ORDER = ("texts", "llava_mistral", "llava_vicuna", "maskdino", "transformers")
+ORDER = ("texts", "llava_mistral", "llava_vicuna", "captioner", "openai", "maskdino", "transformers")
 """Whose sentences come first, and so which one evaluation takes: as in RSA's files, Mistral before Vicuna."""
 
 

@@ -71,11 +71,11 @@ def run_sharded(
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         print(f"{name}: another run is writing {folder}; waiting for it", file=sys.stderr)
-        lock.acquire()
-    with lock:
+        held = lock.acquire()
+    with held:
         shards = plan_shards(rows, settings.shard_size, fingerprint, kind)
         missing = [shard for shard in shards if not (folder / shard.name).is_file()]
         total, open_rows = len(rows), sum(len(shard.rows) for shard in missing)

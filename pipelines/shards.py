@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from pipelines.params import digest
 from tr2m_plugin.datasets.arrays import open_shard, write_shard
 from tr2m_plugin.datasets.parquet import read_metadata, sample_key, write_rows
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, ServiceError
 from tr2m_plugin.rows import ErrorRow, PictureRow
 from tr2m_plugin.trusted import check_options
 
@@ -36,7 +36,11 @@ class Processor(Protocol):
         """Reads one row's picture; runs in threads, ahead of the network."""
 
     def compute(self, items: list[Any]) -> list[Any]:
-        """Runs the network on a batch; per item an array, or the list of the table's rows that it makes."""
+        """Runs the network on a batch; per item an array, the list of the table's rows that it makes, or a `Failure`.
+
+        Raises:
+            ServiceError: no item can be done; the run ends. Any other error is taken for that of an item.
+        """
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,8 @@ def _compute(processor: Processor, items: list[Any]) -> list[Any]:
         return []
     try:
         return [result for _, result in zip(items, processor.compute(items), strict=True)]
+    except ServiceError:
+        raise
     except Exception as error:
         if len(items) == 1:
             return [_failure(error)]

@@ -22,6 +22,10 @@ class UnsafeCheckpointError(InputError):
     """A checkpoint holds something else than weights and training state, possibly code."""
 
 
+class ServiceError(TR2MError):
+    """A service that everything needs refuses: no picture is at fault, and whatever is tried next would fail too."""
+
+
 class MissingExtraError(TR2MError, ImportError):
     """A package of an optional extra is not installed."""
 
@@ -60,7 +64,7 @@ def attempt(read: Callable[[], Found], sample: str, failed: dict[str, str]) -> F
     """
     try:
         return read()
-    except MissingExtraError:
+    except (MissingExtraError, ServiceError):
         raise
     except Exception as error:
         failed[sample] = reason_of(error)

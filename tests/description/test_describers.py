@@ -1,6 +1,7 @@
 """The registry of describers, and what it asks of them."""
 
 from importlib import import_module
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -33,12 +34,13 @@ def registered(monkeypatch):
 
 @pytest.mark.parametrize("kind", DESCRIBERS)
 def test_every_place_holds_a_describer_of_its_role(kind):
-    place, role, names = DESCRIBERS[kind]
+    place, role, names, aside = DESCRIBERS[kind]
     module, _, name = place.rpartition(".")
     found = getattr(import_module(module), name)
     assert issubclass(found, Describer)
     assert issubclass(found, ObjectLister) == (role == "lister")
     assert not (role == "text" and names), "the command gives pictures alone"
+    assert set(aside) <= set(signature(found).parameters)
 
 
 def test_what_is_registered_is_known_to_the_command(registered, tmp_path):
@@ -79,5 +81,8 @@ def test_wrong_options_are_named(registered, kind, options, message):
 def test_types_are_those_of_a_role(registered):
     check_role("Brightness", "captioner", "describe.item")
     for kind in ("MaskDino", None, {"a": 1}):
-        with pytest.raises(InputError, match=r"describe.item: type must be one of Brightness, Llava, not "):
+        with pytest.raises(
+            InputError,
+            match=r"describe.item: type must be one of Brightness, Llava, OpenAICaptioner, ",
+        ):
             check_role(kind, "captioner", "describe.item")

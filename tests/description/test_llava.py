@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from benchmarks.tiny_llava import save_llava
-from tr2m_plugin.description.llava import CHAT, LlavaDescriber, clean_answer
+from tr2m_plugin.description.answers import clean_answer
+from tr2m_plugin.description.llava import CHAT, LlavaDescriber
 from tr2m_plugin.description.prompts import PROMPTS
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.rows import DescriptionRow, IndexRow

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import count
 
 import cv2
 import numpy as np
@@ -15,10 +16,11 @@ import torch
 from benchmarks.tiny_llava import save_llava
 from pipelines import describe, descriptions, list_objects
 from pipelines.params import Stage
+from tests.support.chat_server import serving
 from tests.support.maskdino import original
 from tr2m_plugin.datasets.parquet import columns_of, read_rows, read_table, sample_key, write_rows
 from tr2m_plugin.description.describers import DESCRIBERS
-from tr2m_plugin.errors import InputError
+from tr2m_plugin.errors import InputError, ServiceError
 from tr2m_plugin.rows import DescriptionRow, ErrorRow, IndexRow, ListedRow
 
 PROMPT = ["Describe the image in one sentence."]
@@ -136,6 +138,33 @@ def test_only_what_is_missing_is_described(networks, tmp_path, capsys):
     assert "4 rows in 1 shards to do" in capsys.readouterr().out
     run(tmp_path, llava_vicuna=llava(networks, prompts=PROMPT, max_new_tokens=3))
     assert "8 rows in 2 shards to do" in capsys.readouterr().out, "settings are part of a shard's name"
+
+
+def test_a_served_model_on_ray(tmp_path, monkeypatch):
+    """The key reaches the workers; where it is refused, the job ends, and what is done is not asked for again."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    pictures(tmp_path, 12)
+    refusing, counted = [True], count()
+    with serving(lambda *_: (401, {}, b"") if refusing and next(counted) >= 6 else None) as server:
+        engine = {"workers": 2, "shard_size": 2, "batch_size": 2}
+        entry = {
+            "type": "OpenAICaptioner",
+            "model": "tiny",
+            "base_url": server.url,
+            "prompts": PROMPT,
+            "engine": engine,
+        }
+        with pytest.raises(ServiceError, match="the key is refused"):
+            run(tmp_path, openai=entry)
+        done = sum(len(read_rows(path, DescriptionRow)) for path in (tmp_path / "described/openai").glob("0*.parquet"))
+        refusing.clear()
+        asked = len(server.asked)
+        rows = run(tmp_path, openai=entry)
+        assert len(server.asked) - asked == 12 - done
+        assert {headers["Authorization"] for headers, _ in server.asked} == {"Bearer sk-1"}
+    assert len(rows) == 12
+    assert 0 < done < 12
 
 
 def test_pictures_without_a_sentence(networks, tmp_path):

@@ -46,7 +46,7 @@ def project(tmp_path, repository, data):
     tiny = dict(params["profiles"]["pictures"])
     tiny["index"] = {"datasets": [{"type": "RGBDFolder", "root": name, "image": "*.png"} for name in ("many", "few")]}
     tiny["describe"] = {
-        "texts": {},
+        **{item: {} for item in ("texts", "captioner", "openai")},
         "llava_vicuna": {**llava, "model": "networks/vicuna", "prompts": ["What is it?"]},
         "llava_mistral": {**llava, "model": "networks/mistral", "datasets": ["few"]},
     }

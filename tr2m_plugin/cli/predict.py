@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.cli.options import count
+from tr2m_plugin.cli.sentences import add_sentences, find_sentences
 from tr2m_plugin.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -25,7 +26,7 @@ def add(commands: Any) -> None:
     )
     option = predict.add_argument
     option("pictures", nargs="+", help="pictures or folders of pictures")
-    option("--text", help="a sentence about the scene (default: NAME.txt beside each picture)")
+    add_sentences(predict)
     option("--out", type=Path, default=Path("predictions"), help="folder to write (default: predictions)")
     option(
         "--model",
@@ -50,12 +51,9 @@ def _run(args: argparse.Namespace) -> int:
     from tr2m_plugin.inference.inferencer import TR2MInferencer
     from tr2m_plugin.inference.outputs import write_prediction
 
-    if args.text is not None and not args.text.strip():
-        raise InputError("the text is empty: describe the scene in a sentence")
     check_camera(args.fov, args.intrinsics)
-    total = len(name_pictures(args.pictures, skip=args.out))
-    model = args.model or ("tr2m_mini" if args.weights else _default_model())
-    inferencer = TR2MInferencer(model, args.weights, args.device, show_progress=False, size=args.size)
+    named = dict(name_pictures(args.pictures, skip=args.out))
+    total = len(named)
     errors: list[Exception] = []
     reasons: set[str] = set()
 
@@ -63,8 +61,13 @@ def _run(args: argparse.Namespace) -> int:
         errors.append(error)
         print(f"tr2m: {error}", file=sys.stderr)
 
+    texts = find_sentences(args, named, complain)
+    model = args.model or ("tr2m_mini" if args.weights else _default_model())
+    inferencer = TR2MInferencer(model, args.weights, args.device, show_progress=False, size=args.size)
+    described = [named[name] for name in texts]
+    sentences = args.text or list(texts.values())
     predictions = inferencer.predict(
-        args.pictures, args.text, args.unit, args.batch_size, skip=args.out, on_error=complain
+        described, sentences, args.unit, args.batch_size, on_error=complain, names=list(texts)
     )
     done = 0
     for prediction in predictions:

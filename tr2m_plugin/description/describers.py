@@ -18,7 +18,15 @@ Role = Literal["text", "captioner", "lister"]
 
 
 class Describer(ABC):
-    """What turns pictures into rows of the table of descriptions."""
+    """What turns pictures into rows of the table of descriptions.
+
+    Attributes:
+        prompts: questions that it asks about a picture. Default: it asks none.
+        at_once: pictures that it is best given together, where they need not wait for each other. Default: 1.
+    """
+
+    prompts: tuple[str, ...] = ()
+    at_once: int = 1
 
     @abstractmethod
     def describe(self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()) -> list[DescriptionRow]:
@@ -34,7 +42,17 @@ class Describer(ABC):
 
         Raises:
             InputError: a picture cannot be described; the message names it.
+            ServiceError: none can.
         """
+
+    def each(
+        self, rows: Sequence[IndexRow], images: Sequence[np.ndarray] = ()
+    ) -> Sequence[list[DescriptionRow] | InputError]:
+        """Each picture's rows; or, of those that can tell whose it is, the error; otherwise see `describe`."""
+        made: dict[str, list[DescriptionRow]] = {row.key: [] for row in rows}
+        for line in self.describe(rows, images):
+            made[line.key].append(line)
+        return list(made.values())
 
 
 class Registered(NamedTuple):
@@ -46,11 +64,14 @@ class Registered(NamedTuple):
         role: `text` for one that looks at no picture; `captioner` for one that does, `lister` for one that lists the
             objects in it.
         names: what `tr2m describe` calls it, each with the options that it stands for. Default: none.
+        aside: options that no sentence depends on, which may change without anything being described anew. Default:
+            none.
     """
 
     place: str
     role: Role
     names: Mapping[str, Mapping[str, Any]] = {}
+    aside: tuple[str, ...] = ()
 
 
 DESCRIBERS: dict[str, Registered] = {
@@ -61,6 +82,22 @@ DESCRIBERS: dict[str, Registered] = {
             "llava-vicuna": {"model": "llava-hf/llava-v1.6-vicuna-7b-hf"},
             "llava-mistral": {"model": "llava-hf/llava-v1.6-mistral-7b-hf"},
         },
+    ),
+    "TransformersCaptioner": Registered(
+        "tr2m_plugin.description.captioner.TransformersCaptioner",
+        "captioner",
+        {
+            "blip": {"model": "Salesforce/blip-image-captioning-base"},
+            "florence-2": {"model": "florence-community/Florence-2-base"},
+            "smolvlm": {"model": "HuggingFaceTB/SmolVLM-256M-Instruct"},
+            "captioner": {},
+        },
+    ),
+    "OpenAICaptioner": Registered(
+        "tr2m_plugin.description.openai_captioner.OpenAICaptioner",
+        "captioner",
+        {"openai": {}},
+        aside=("base_url", "in_flight", "tries", "timeout", "longest_wait", "most_in_a_row", "keep"),
     ),
     "MaskDino": Registered("tr2m_plugin.description.listers.MaskDinoLister", "lister", {"maskdino": {}}),
     "Transformers": Registered("tr2m_plugin.description.listers.TransformersLister", "lister", {"transformers": {}}),
