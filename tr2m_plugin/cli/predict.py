@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.cli.options import count
+from tr2m_plugin.cli.predict_options import add_anchors, add_camera, anchors_of, cloud_of
 from tr2m_plugin.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -21,7 +22,7 @@ def add(commands: Any) -> None:
         "predict",
         help="metric depth of pictures",
         description="Predicts metric depth of pictures or folders of pictures and writes, for each, depth as .npy and "
-        "16-bit PNG with its scale, a coloured picture with a bar and, with a camera, a point cloud.",
+        "16-bit PNG with its scale, a coloured picture with a bar and, with a camera, a point cloud or a mesh.",
     )
     option = predict.add_argument
     option("pictures", nargs="+", help="pictures or folders of pictures")
@@ -34,21 +35,20 @@ def add(commands: Any) -> None:
     option("--batch-size", type=count, default=8, help="pictures at a time (default: 8)")
     option("--unit", choices=["m", "mm"], help="unit that depth is given in (default: by the description)")
     option("--png-unit", choices=["mm"], help="unit of the 16-bit PNG, as ROS reads it (default: the finest)")
-    option("--fov", type=float, help="horizontal field of view in degrees, for a point cloud")
-    camera = ("FX", "FY", "CX", "CY")
-    option("--intrinsics", type=float, nargs=4, metavar=camera, help="in pixels, for a point cloud")
+    add_camera(predict.add_argument_group("the camera and its points"))
+    add_anchors(predict.add_argument_group("depth that is known, to which predictions are brought"))
     predict.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     from tr2m_plugin.datasets.pictures import name_pictures
-    from tr2m_plugin.inference.camera import camera_of, check_camera
+    from tr2m_plugin.inference.camera import Cameras
     from tr2m_plugin.inference.inferencer import TR2MInferencer
     from tr2m_plugin.inference.outputs import write_prediction
 
     if args.text is not None and not args.text.strip():
         raise InputError("the text is empty: describe the scene in a sentence")
-    check_camera(args.fov, args.intrinsics)
+    cameras, cloud = Cameras(args.fov, args.intrinsics, args.camera), cloud_of(args)
     total = len(name_pictures(args.pictures, skip=args.out))
     inferencer = TR2MInferencer(args.model, args.weights, args.device, show_progress=False, size=args.size)
     errors: list[Exception] = []
@@ -59,7 +59,13 @@ def _run(args: argparse.Namespace) -> int:
         print(f"tr2m: {error}", file=sys.stderr)
 
     predictions = inferencer.predict(
-        args.pictures, args.text, args.unit, args.batch_size, skip=args.out, on_error=complain
+        args.pictures,
+        args.text,
+        args.unit,
+        args.batch_size,
+        skip=args.out,
+        on_error=complain,
+        anchors=anchors_of(args),
     )
     done = 0
     for prediction in predictions:
@@ -68,8 +74,8 @@ def _run(args: argparse.Namespace) -> int:
             reasons.add(prediction.unit_reason)
             print(f"tr2m: {prediction.name}: depth is in mm: {prediction.unit_reason}", file=sys.stderr)
         try:
-            camera = camera_of(depth.shape, args.fov, args.intrinsics)
-            files = write_prediction(args.out, prediction, camera, args.png_unit)
+            camera = cameras.of(depth.shape, prediction.source)
+            files = write_prediction(args.out, prediction, camera, args.png_unit, cloud)
         except Exception as error:  # one picture's, unless the disk is full
             if isinstance(error, OSError) and error.errno in FULL:
                 raise InputError(f"{args.out}: {error.strerror}: make room and run it again") from error
