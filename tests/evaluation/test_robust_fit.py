@@ -26,7 +26,9 @@ def slow_fit(depth, known, farthest):
         slope = sum((x - mx) * (y - my) for x, y in points) / sum((x - mx) ** 2 for x, _ in points)
         lines.append((slope, my - slope * mx))
     possible = [
-        (a, b) for a, b in lines if (a, b) == lines[0] or (a > 0 and a / farthest + b >= alone / farthest / REACH)
+        (a, b)
+        for a, b in lines
+        if (a, b) == lines[0] or (a >= alone / REACH and a / farthest + b >= alone / farthest / REACH)
     ]
 
     def ratios(line):
@@ -74,13 +76,15 @@ def test_a_fifth_of_the_points_may_be_anything(count, shift, factors):
     assert found.inliers == pytest.approx(0.8, abs=0.15)
 
 
-def test_no_shift_puts_the_farthest_behind_the_camera_or_far_away():
-    depth, known = scene(50, 0.6, -0.06)  # at 10 m the inverse is 0
-    assert fit_robustly(depth, known, 8.0).shift == pytest.approx(-0.06)
-    for farthest in (9.5, 30, 1e4):
+def test_a_shift_neither_sends_a_scene_to_infinity_nor_flattens_it():
+    depth, known = scene(50, 0.6, -0.02)  # at 30 m the inverse is 0
+    assert fit_robustly(depth, known, 8.0).shift == pytest.approx(-0.02)
+    for farthest in (25, 30, 1e4):
         found = fit_robustly(depth, known, farthest)
         alone = float(np.median(depth / known))
-        assert 1 / (found.scale / farthest + found.shift) <= REACH * farthest / alone * (1 + 1e-9)
+        assert 0 < 1 / (found.scale / farthest + found.shift) <= REACH * farthest / alone * (1 + 1e-9)
+    flat = fit_robustly(depth, np.full(50, 3.0), 8.0)
+    assert flat.scale >= float(np.median(depth / 3)) / REACH
 
 
 def test_one_wall_says_nothing_of_a_shift():

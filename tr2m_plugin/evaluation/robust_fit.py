@@ -18,8 +18,9 @@ SPREAD = 1.25
 TOLERANCE = 1.5
 """A point is an inlier where known and fitted depth differ by less than this factor."""
 
-REACH = 4
-"""A shift may make a picture's farthest depth at most so many times what scale alone makes it."""
+REACH = 2
+"""A shift makes the farthest depth at most so many times that of scale alone, and leaves at least that part of its
+scale: a scene is neither sent to infinity nor flattened to a wall."""
 
 PAIRS, SCORED = 1000, 1000
 """The most lines through two points that are tried, and the most points by which they are compared."""
@@ -48,8 +49,8 @@ def fit_robustly(depth: np.ndarray, known: np.ndarray, farthest: float) -> Robus
     """Scale and shift of inverse depth with the least mean |log(fitted depth / known depth)|.
 
     With scale alone that is the median of the ratios. Else the best is taken of scale alone, least squares
-    (`linear_fit`) and lines through two points each: all pairs, or `PAIRS` of them, the same at every call. A line
-    counts that rises and puts the farthest depth in front of the camera, within `REACH`.
+    (`linear_fit`) and lines through two points each: all pairs, or `PAIRS` of them, the same at every call. Lines
+    count within `REACH`.
 
     Args:
         depth: predicted depth at the points, (N,), above 0, with N of 1 at least.
@@ -61,7 +62,7 @@ def fit_robustly(depth: np.ndarray, known: np.ndarray, farthest: float) -> Robus
     lines = np.array([[scale, 0.0]])
     if len(x) >= SHIFT_FROM and depth.max() >= SPREAD * depth.min():
         tried = np.concatenate([lines, _lines(x, y), [linear_fit(x, known, np.ones(len(x), bool))]])
-        possible = (tried[:, 0] > 0) & (tried @ [1 / farthest, 1] >= scale / farthest / REACH)
+        possible = (tried[:, 0] >= scale / REACH) & (tried @ [1 / farthest, 1] >= scale / farthest / REACH)
         lines = np.concatenate([lines, tried[possible]])
     few = np.linspace(0, len(x) - 1, min(len(x), SCORED)).astype(int)
     costs = np.abs(_log_ratios(lines, x[few], y[few])).mean(1)
