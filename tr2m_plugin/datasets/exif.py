@@ -64,14 +64,13 @@ def read_focal(source: str | os.PathLike, header: Header) -> tuple[float, float,
 def _read_tags(source: str | os.PathLike) -> Mapping[int, Any]:
     pillow: Any = require("PIL.Image", "to read the sizes of pictures", "data")
     try:
-        with warnings.catch_warnings(), pillow.open(source, formats=FORMATS) as picture:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exif = pillow.Exif()
-            if picture.format == "TIFF":
-                exif = picture.getexif()
-            else:
-                exif.load(picture.info.get("exif"))  # `getexif` would decode a PNG
-            return dict(exif.get_ifd(EXIF))
+            with pillow.open(source, formats=FORMATS) as picture:
+                exif = picture.getexif() if picture.format == "TIFF" else pillow.Exif()
+                if picture.format != "TIFF":
+                    exif.load(picture.info.get("exif"))  # `getexif` would decode a PNG
+                return dict(exif.get_ifd(EXIF))
     except Exception:  # broken EXIF data say nothing
         return {}
 
