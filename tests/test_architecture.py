@@ -16,7 +16,7 @@ ALLOWED = {
     "hooks": {"contrast", "losses"},
     "description": {"datasets", "models"},
     "visualization": {"evaluation", "losses"},
-    "inference": {"datasets", "models", "visualization", "weights"},
+    "inference": {"datasets", "evaluation", "models", "visualization", "weights"},
     "benchmark": {"contrast", "datasets", "description", "evaluation", "hooks", "inference", "models", "visualization"},
     "tools": set(),
     "cli": {"benchmark", "datasets", "description", "inference", "tools", "visualization"},

@@ -8,6 +8,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import trimesh
+from plyfile import PlyData
 
 from tr2m_plugin.cli import main
 
@@ -54,7 +56,7 @@ def test_what_fails_is_named_and_the_rest_is_done(trained, pictures, tmp_path, c
         (["{pictures}", "--text", TEXT, "--model", "nowhere"], "nowhere is not a model folder"),
         (["{pictures}", "--text", TEXT, "--fov", "200"], "a field of view lies between"),
         (["{pictures}"], "has no description"),
-        (["{pictures}", "--text", TEXT, "--fov", "60", "--intrinsics", "9", "9", "9", "9"], "leave one of them out"),
+        (["{pictures}", "--text", TEXT, "--fov", "60", "--intrinsics", "9", "9", "9", "9"], "give one of them"),
         (["{pictures}", "--text", TEXT, "--intrinsics", "0", "0", "160", "120"], "fx and fy above 0"),
         (["{pictures}", "--text", TEXT, "--intrinsics", "99", "99", "160", "120"], "lies outside the picture"),
         (
@@ -134,3 +136,64 @@ def test_a_missing_extra_is_one_line(pictures, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert main(["predict", str(pictures), "--text", TEXT, "--out", str(tmp_path / "out")]) == 2
     assert "pip install 'tr2m_plugin[data]'" in capsys.readouterr().err
+
+
+def test_a_room_in_metres_with_anchors_at_an_odd_size(trained, tmp_path, capsys):
+    """The wall that the anchors say is where they say in the cloud and in the mesh."""
+    size = (61, 83)
+    cv2.imwrite(str(tmp_path / "wall_rgb.png"), np.full((*size, 3), 90, np.uint8))
+    (tmp_path / "wall.csv").write_text("u,v,depth\n41,30,2500\n")
+    matrix = np.array([[80.0, 0, 41], [0, 80, 30], [0, 0, 1]])
+    file = cv2.FileStorage(str(tmp_path / "camera.yaml"), cv2.FILE_STORAGE_WRITE)
+    for name, value in (("image_width", 83), ("image_height", 61), ("camera_matrix", matrix)):
+        file.write(name, value)
+    file.release()
+    out = tmp_path / "out"
+    known = ["--anchor", str(tmp_path), "--anchor-unit", "mm", "--camera", str(tmp_path / "camera.yaml")]
+    wanted = ["--cloud", "ply", "glb", "--keep-edges", "--unit", "mm", "--out", str(out)]
+    arguments = ["--text", TEXT, "--model", str(trained / "model"), "--device", "cpu", *known, *wanted]
+    assert main(["predict", str(tmp_path / "wall_rgb.png"), *arguments]) == 0
+    facts = json.loads((out / "wall_rgb.json").read_text())
+    assert facts["anchors"]["source"] == str(tmp_path / "wall.csv")
+    assert (facts["anchors"]["points"], facts["anchors"]["shift"], facts["unit"]) == (1, 0, "mm")
+    assert facts["intrinsics"]["source"] == str(tmp_path / "camera.yaml")
+    assert np.load(out / "wall_rgb.npy")[30, 41] == pytest.approx(2500, rel=1e-4)
+    vertices = PlyData.read(str(out / "wall_rgb.ply"))["vertex"]
+    point = [vertices[axis][30 * 83 + 41] for axis in "xyz"]
+    assert point == pytest.approx([0, 0, 2.5], rel=1e-4)
+    (mesh,) = trimesh.load(out / "wall_rgb.glb").geometry.values()
+    assert mesh.vertices[30 * 83 + 41].tolist() == pytest.approx([0, 0, -2.5], rel=1e-4)
+    assert main(["predict", str(tmp_path / "wall_rgb.png"), *arguments, "--cloud", "none"]) == 0
+    assert json.loads((out / "wall_rgb.json").read_text())["files"][-1] == "wall_rgb.json"
+
+
+def test_anchors_that_are_wrong_end_their_picture_alone(trained, pictures, tmp_path, capsys):
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "a.csv").write_text("u,v,depth\n5,5,3\n70,5,3\n")
+    (tmp_path / "known" / "b.csv").write_text("u,v,depth\n5,5,3\n")
+    arguments = ["--text", TEXT, "--model", str(trained / "model"), "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(["predict", str(pictures), *arguments, "--anchor", str(tmp_path / "known")]) == 2
+    error = capsys.readouterr().err
+    assert f"tr2m: {tmp_path / 'known' / 'a.csv'}, line 3: the point 70, 5 lies outside the picture of 30 × 20" in error
+    assert "1 of 2 pictures failed" in error
+    assert json.loads((tmp_path / "out" / "b.json").read_text())["anchors"]["points"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cloud", "ply"], "no camera is known, as the picture has no focal length in EXIF data"),
+        (["--camera", "nowhere.yaml"], "nowhere.yaml does not exist"),
+        (["--camera", "nowhere.yaml", "--fov", "60"], "give one of them"),
+        (["--anchor", "nowhere.csv"], "nowhere.csv does not exist"),
+        (["--anchor", "{pictures}"], "holds no anchors of these pictures"),
+    ],
+)
+def test_what_is_not_known_of_a_camera_or_depth_is_one_line(trained, pictures, tmp_path, capsys, arguments, message):
+    filled = [argument.format(pictures=pictures) for argument in arguments]
+    model = ["--text", TEXT, "--model", str(trained / "model"), "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(["predict", str(pictures), *filled, *model]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not list((tmp_path / "out").rglob("*.*"))

@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from PIL import Image
 from tr2m_plugin import TR2MInferencer
 from tr2m_plugin.datasets.pictures import list_pictures, name_pictures, read_sentence
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.inference.anchors import Anchors
+from tr2m_plugin.inference.clouds import Cloud
 from tr2m_plugin.registry import INFERENCERS
 
 TEXT = "A small kitchen with a table and two chairs."
@@ -115,7 +119,7 @@ def test_any_exception_is_one_pictures(inferencer, folder, monkeypatch):
     def broken(_):
         raise MemoryError
 
-    monkeypatch.setattr("tr2m_plugin.inference.inferencer.read_image", broken)
+    monkeypatch.setattr("tr2m_plugin.inference.batches.read_image", broken)
     assert list(inferencer.predict(folder / "a.jpg", TEXT, on_error=errors.append)) == []
     assert str(errors[-1]).endswith("a.jpg: MemoryError")
 
@@ -124,7 +128,7 @@ def test_large_pictures_are_few_in_memory_and_small_for_the_networks(inferencer,
     sizes = []
     whole = inferencer.forward
     monkeypatch.setattr(inferencer, "forward", lambda batch: sizes.append(len(batch["inputs"])) or whole(batch))
-    monkeypatch.setattr("tr2m_plugin.inference.inferencer.BATCH_PIXELS", 2000)
+    monkeypatch.setattr("tr2m_plugin.inference.batches.BATCH_PIXELS", 2000)
     assert [found.depth.shape for found in inferencer(folder, text=TEXT)] == [(30, 50), (90, 64), (40, 40)]
     assert sizes == [2, 1]
     monkeypatch.setattr("tr2m_plugin.inference.inferencer.NETWORK_PIXELS", 1000)
@@ -221,3 +225,34 @@ def test_the_packaged_model_tells_a_room_from_its_dolls_house(world):
     room, toy = inferencer([image, image], text=["A kitchen with a table.", "A dolls' house kitchen with a toy table."])
     assert np.median(room.depth) > 4 * np.median(toy.depth)
     assert torch.is_grad_enabled()
+
+
+def test_depth_that_is_known_is_met(inferencer, folder, tmp_path):
+    (plain,) = inferencer(folder / "b.png", text=TEXT)
+    points = np.array([[3.0, 80, 2 * plain.depth[80, 3]], [60, 10, 2 * plain.depth[10, 60]]])
+    (brought,) = inferencer(folder / "b.png", text=TEXT, anchors=points)
+    np.testing.assert_allclose(brought.depth, 2 * plain.depth, rtol=1e-5)
+    assert plain.anchors is None
+    (brought,) = inferencer(folder / "b.png", text=TEXT, unit="mm", anchors=Anchors(points * [1, 1, 1000], unit="mm"))
+    np.testing.assert_allclose(brought.depth, 2000 * plain.depth, rtol=1e-5)
+    errors = []
+    given = [None, points * [1, 1, -1], points[:1] * [0, 0, 1]]
+    done = list(inferencer.predict(folder, TEXT, on_error=errors.append, anchors=given))
+    assert [prediction.name for prediction in done] == ["a", "sub/c"]
+    assert [str(error)[:11] for error in errors] == ["anchors[0]:"]
+    assert done[1].depth[0, 0] == pytest.approx(points[0, 2], rel=1e-5)
+    with pytest.raises(InputError, match="anchors of 3 pictures for 1"):
+        inferencer(folder / "b.png", text=TEXT, anchors=given)
+
+
+def test_a_camera_file_and_what_is_written(inferencer, folder, tmp_path):
+    camera = tmp_path / "camera.json"
+    camera.write_text(json.dumps({"fx": 50, "fy": 51, "cx": 24, "cy": 15, "width": 50, "height": 30}))
+    cloud = Cloud(["glb"], keep_edges=True)
+    inferencer(folder / "a.jpg", text=TEXT, out_dir=tmp_path / "out", camera=camera, cloud=cloud)
+    facts = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert facts["intrinsics"] == {"fx": 50, "fy": 51, "cx": 24, "cy": 15, "source": str(camera)}
+    assert facts["files"][-1] == "a.glb"
+    assert facts["anchors"] is None
+    with pytest.raises(InputError, match="is the camera of pictures of 50 × 30, and this one has 64 × 90"):
+        inferencer(folder / "b.png", text=TEXT, out_dir=tmp_path / "out", camera=camera)

@@ -8,12 +8,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 from plyfile import PlyData
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import write_whole
 from tr2m_plugin.inference.camera import Intrinsics
+from tr2m_plugin.inference.clouds import EDGE, Cloud
 from tr2m_plugin.inference.outputs import Prediction, png_scale, write_png, write_prediction
 from tr2m_plugin.replacing import PNG_MARK, is_drawing
 
@@ -28,7 +30,7 @@ def test_the_files_say_the_same(tmp_path):
     depth = np.random.default_rng(0).uniform(0.5, 9.3, (20, 30))
     found = prediction(depth, "sub/a")
     camera = Intrinsics(25.0, 26.0, 14.5, 9.5)
-    files = write_prediction(tmp_path, found, camera)
+    files = write_prediction(tmp_path, found, camera, cloud=Cloud(keep_edges=True))
     assert sorted(f.name for f in files) == ["a.json", "a.npy", "a.ply", "a_color.png", "a_depth.png"]
     assert sorted(p.name for p in (tmp_path / "sub").iterdir()) == sorted(f.name for f in files)
     np.testing.assert_array_equal(np.load(tmp_path / "sub" / "a.npy"), found.depth)
@@ -61,6 +63,42 @@ def test_the_json_says_what_the_numbers_are(tmp_path):
     assert facts["depth_range"] == [2.5, 2.5]
     assert facts["intrinsics"] == {"fx": 25.0, "fy": 26.0, "cx": 2.5, "cy": 1.5, "source": "given"}
     assert sorted(facts["files"]) == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_clouds_are_in_metres_and_only_where_they_are_wanted(tmp_path):
+    depth = np.full((9, 12), 40.0)
+    depth[:, 6:] = 80
+    found = replace(prediction(depth), unit="mm")
+    camera = Intrinsics(25.0, 26.0, 2.5, 1.5)
+    files = write_prediction(tmp_path, found, camera, cloud=Cloud(["ply", "glb"], max_depth=0.06, keep_edges=True))
+    assert [path.name for path in files][-2:] == ["a.ply", "a.glb"]
+    facts = json.loads((tmp_path / "a.json").read_text())
+    assert facts["cloud"] == {"unit": "m", "points": 54, "edge": None, "max_depth": 0.06}
+    assert (facts["unit"], facts["depth_range"]) == ("mm", [40, 80])
+    vertices = PlyData.read(str(tmp_path / "a.ply"))["vertex"]
+    assert set(vertices["z"]) == {np.float32(40) * np.float32(0.001)}
+    (mesh,) = trimesh.load(tmp_path / "a.glb").geometry.values()
+    assert set(mesh.vertices[:, 2]) == {-np.float32(40) * np.float32(0.001)}
+    write_prediction(tmp_path, found, replace(camera, source="EXIF: 26 mm on 35 mm film"))
+    facts = json.loads((tmp_path / "a.json").read_text())
+    assert facts["cloud"] is None
+    assert facts["intrinsics"]["source"] == "EXIF: 26 mm on 35 mm film"
+    assert sorted(facts["files"]) == sorted(path.name for path in tmp_path.iterdir()), "those of before are gone"
+    write_prediction(tmp_path, replace(found, relative=np.ones((9, 12), np.float32)), camera)
+    cloud = {"unit": "m", "points": 90, "edge": EDGE, "max_depth": None}
+    assert json.loads((tmp_path / "a.json").read_text())["cloud"] == cloud
+
+
+def test_a_cloud_that_cannot_be_is_told_before_anything_is_written(tmp_path):
+    found, camera = prediction(np.ones((4, 6))), Intrinsics(25.0, 26.0, 2.5, 1.5)
+    for known, cloud, message in (
+        (None, Cloud(["ply"]), "a: no camera is known"),
+        (camera, Cloud(max_depth=0.5), "a: of its 1 to 1 m no point is left"),
+        (camera, Cloud(["glb"], max_depth=0.5), "no point is left"),
+    ):
+        with pytest.raises(InputError, match=message):
+            write_prediction(tmp_path, found, known, cloud=cloud)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_png_in_millimetres_for_ros(tmp_path):

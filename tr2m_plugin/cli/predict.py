@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.cli.options import count
+from tr2m_plugin.cli.predict_options import add_anchors, add_camera, anchors_of, cloud_of
 from tr2m_plugin.cli.sentences import add_sentences, find_sentences
 from tr2m_plugin.errors import InputError
 
@@ -22,7 +23,7 @@ def add(commands: Any) -> None:
         "predict",
         help="metric depth of pictures",
         description="Predicts metric depth of pictures or folders of pictures and writes, for each, depth as .npy and "
-        "16-bit PNG with its scale, a coloured picture with a bar and, with a camera, a point cloud.",
+        "16-bit PNG with its scale, a coloured picture with a bar and, with a camera, a point cloud or a mesh.",
     )
     option = predict.add_argument
     option("pictures", nargs="+", help="pictures or folders of pictures")
@@ -39,19 +40,18 @@ def add(commands: Any) -> None:
     option("--batch-size", type=count, default=8, help="pictures at a time (default: 8)")
     option("--unit", choices=["m", "mm"], help="unit that depth is given in (default: by the description)")
     option("--png-unit", choices=["mm"], help="unit of the 16-bit PNG, as ROS reads it (default: the finest)")
-    option("--fov", type=float, help="horizontal field of view in degrees, for a point cloud")
-    camera = ("FX", "FY", "CX", "CY")
-    option("--intrinsics", type=float, nargs=4, metavar=camera, help="in pixels, for a point cloud")
+    add_camera(predict.add_argument_group("the camera and its points"))
+    add_anchors(predict.add_argument_group("depth that is known, to which predictions are brought"))
     predict.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     from tr2m_plugin.datasets.pictures import name_pictures
-    from tr2m_plugin.inference.camera import camera_of, check_camera
+    from tr2m_plugin.inference.camera import Cameras
     from tr2m_plugin.inference.inferencer import TR2MInferencer
     from tr2m_plugin.inference.outputs import write_prediction
 
-    check_camera(args.fov, args.intrinsics)
+    cameras, cloud = Cameras(args.fov, args.intrinsics, args.camera), cloud_of(args)
     named = dict(name_pictures(args.pictures, skip=args.out))
     total = len(named)
     errors: list[Exception] = []
@@ -67,7 +67,13 @@ def _run(args: argparse.Namespace) -> int:
     described = [named[name] for name in texts]
     sentences = args.text or list(texts.values())
     predictions = inferencer.predict(
-        described, sentences, args.unit, args.batch_size, on_error=complain, names=list(texts)
+        described,
+        sentences,
+        args.unit,
+        args.batch_size,
+        on_error=complain,
+        names=list(texts),
+        anchors=anchors_of(args),
     )
     done = 0
     for prediction in predictions:
@@ -76,8 +82,8 @@ def _run(args: argparse.Namespace) -> int:
             reasons.add(prediction.unit_reason)
             print(f"tr2m: {prediction.name}: depth is in mm: {prediction.unit_reason}", file=sys.stderr)
         try:
-            camera = camera_of(depth.shape, args.fov, args.intrinsics)
-            files = write_prediction(args.out, prediction, camera, args.png_unit)
+            camera = cameras.of(depth.shape, prediction.source)
+            files = write_prediction(args.out, prediction, camera, args.png_unit, cloud)
         except Exception as error:  # one picture's, unless the disk is full
             if isinstance(error, OSError) and error.errno in FULL:
                 raise InputError(f"{args.out}: {error.strerror}: make room and run it again") from error

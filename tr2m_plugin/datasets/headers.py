@@ -77,6 +77,11 @@ def check_dimensions(height: int, width: int, source: str | os.PathLike) -> None
         raise InputError(f"{source} has {width} × {height} pixels: a side is more than {MAX_RATIO} times the other")
 
 
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes, height and width, differ by a factor alone, within 1 %."""
+    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) < 0.01
+
+
 def read_header(source: str | os.PathLike) -> Header | None:
     """What a file says of itself; None where it is no picture, or none that tells.
 

@@ -1,23 +1,29 @@
-"""Cameras of pictures, and point clouds in front of them."""
+"""Cameras of pictures: as given, from a file, or as their EXIF data say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from tr2m_plugin.datasets.arrays import picture_header
+from tr2m_plugin.datasets.camera_files import read_camera
+from tr2m_plugin.datasets.exif import read_focal
+from tr2m_plugin.datasets.headers import FLIPPED_COLUMNS, FLIPPED_ROWS, TURNED, Header, same_shape
 from tr2m_plugin.datasets.pictures import warn_once
 from tr2m_plugin.errors import InputError
 
-ROWS = 256
-"""How many rows of a picture are points in memory at once."""
-
 FAR = 0.4
 """How far from a picture's middle a principal point may lie, 1 at the edge; half the picture's size puts it at 0.5."""
+
+EXIF = "EXIF"
+"""How the source of a camera begins that a picture's EXIF data say."""
+
+Size = tuple[int, int]
+"""Height and width."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,11 @@ class Intrinsics:
     source: str = "given"
 
     @classmethod
+    def from_focal(cls, fx: float, fy: float, size: Size, source: str) -> Intrinsics:
+        """A camera with its principal point in the middle of the picture."""
+        return cls(fx, fy, (size[1] - 1) / 2, (size[0] - 1) / 2, source)
+
+    @classmethod
     def from_fov(cls, degrees: float, height: int, width: int) -> Intrinsics:
         """A camera with that horizontal field of view and its principal point in the middle of the picture.
 
@@ -45,31 +56,117 @@ class Intrinsics:
         """
         if not 0 < degrees < 180:
             raise InputError(f"a field of view lies between 0 and 180 degrees, not at {degrees}")
-        focal = float(width / 2 / np.tan(np.radians(degrees) / 2))
-        source = f"horizontal field of view of {degrees:g} degrees"
-        return cls(focal, focal, (width - 1) / 2, (height - 1) / 2, source)
+        focal = width / 2 / math.tan(math.radians(degrees) / 2)
+        return cls.from_focal(focal, focal, (height, width), f"horizontal field of view of {degrees:g} degrees")
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nobody gave it, but the picture's EXIF data did."""
+        return self.source.startswith(EXIF)
+
+    def resized(self, before: Size, after: Size) -> Intrinsics:
+        """The camera of the picture at another size: pixels' edges are scaled, not their centres."""
+        if before == after:
+            return self
+        y, x = after[0] / before[0], after[1] / before[1]
+        cx, cy = (self.cx + 0.5) * x - 0.5, (self.cy + 0.5) * y - 0.5
+        source = f"{self.source}, of {before[1]} × {before[0]}"
+        return Intrinsics(self.fx * x, self.fy * y, cx, cy, source)
+
+    def turned(self, orientation: int | None, stored: Size) -> Intrinsics:
+        """The camera of the picture that `turn` makes upright, from that of the pixels as they are stored."""
+        found, (height, width) = self, stored
+        if orientation in TURNED:
+            found, height, width = Intrinsics(self.fy, self.fx, self.cy, self.cx, self.source), width, height
+        if orientation in FLIPPED_ROWS:
+            found = replace(found, cy=height - 1 - found.cy)
+        return replace(found, cx=width - 1 - found.cx) if orientation in FLIPPED_COLUMNS else found
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
-def check_camera(fov: float | None, intrinsics: Sequence[float] | None) -> None:
-    """Raises an InputError when they cannot be a camera, whatever the picture's size."""
-    if intrinsics is None:
-        if fov is not None:
-            Intrinsics.from_fov(_numbers([fov], "a field of view is a number of degrees")[0], 1, 1)
-        return
-    if fov is not None:
-        raise InputError("a camera is given by its field of view or by its intrinsics: leave one of them out")
-    intrinsics = _numbers(intrinsics, "intrinsics are the four numbers fx, fy, cx, cy")
-    if len(intrinsics) != 4:
-        raise InputError(f"intrinsics are fx, fy, cx, cy, not {len(intrinsics)} numbers")
-    given = " ".join(f"{value:g}" for value in intrinsics)
-    if not all(map(math.isfinite, intrinsics)) or min(intrinsics[:2]) <= 0 or min(intrinsics[2:]) < 0:
-        raise InputError(f"intrinsics are fx and fy above 0, and cx and cy inside the picture, in pixels, not {given}")
-    if max(intrinsics) < 10:
-        raise InputError(f"intrinsics {given} are normalised: multiply fx and cx by the width, fy and cy by the height")
+class Cameras:
+    """The cameras of pictures.
+
+    Args:
+        fov: horizontal field of view of each picture, upright, in degrees. Default: unknown.
+        intrinsics: fx, fy, cx, cy of each picture, upright and at its own size, in pixels. Default: unknown.
+        file: a camera file (see `read_camera`). It is of the pixels as the pictures' files store them, and is turned
+            with them; unless only the upright picture has the shape of its size. Default: none.
+
+    Raises:
+        InputError: more than one of them is given, or one can be no camera, whatever the picture's size.
+    """
+
+    def __init__(
+        self,
+        fov: float | None = None,
+        intrinsics: Sequence[float] | None = None,
+        file: str | os.PathLike | None = None,
+    ) -> None:
+        if sum(given is not None for given in (fov, intrinsics, file)) > 1:
+            raise InputError("a camera is given by its field of view, by its intrinsics or by a file: give one of them")
+        self.fov = None if fov is None else _numbers([fov], "a field of view is a number of degrees")[0]
+        if self.fov is not None:
+            Intrinsics.from_fov(self.fov, 1, 1)
+        self.intrinsics = None if intrinsics is None else _checked(intrinsics, "intrinsics")
+        self.file = None if file is None else read_camera(Path(file))
+        self.name = "" if file is None else os.fspath(file)
+        if self.file is not None:
+            _checked(self.file.numbers, f"{self.name}: intrinsics")
+
+    def of(self, size: Size, source: str | os.PathLike | None = None) -> Intrinsics | None:
+        """The camera of a picture: as given, else as its EXIF data say; None where nothing is known of it.
+
+        A principal point far from the middle is warned of, as intrinsics of another size have it.
+
+        Args:
+            size: height and width of the picture, upright.
+            source: its file. Default: it is an array, without EXIF data.
+
+        Raises:
+            InputError: intrinsics or a file belong to a picture of another size.
+        """
+        if self.fov is not None:
+            return Intrinsics.from_fov(self.fov, *size)
+        header = None if source is None else picture_header(os.fspath(source))
+        if self.intrinsics is not None:
+            return _inside(Intrinsics(*self.intrinsics), size)
+        if self.file is not None:
+            return _inside(self._from_file(size, header), size)
+        found = None if source is None or header is None else read_focal(source, header)
+        if found is None or header is None:
+            return None
+        return Intrinsics.from_focal(*found[:2], header.size, found[2]).turned(header.orientation, header.size)
+
+    def _from_file(self, size: Size, header: Header | None) -> Intrinsics:
+        assert self.file is not None
+        camera = Intrinsics(*self.file.numbers, self.name)
+        stored, orientation = (size, None) if header is None else (header.size, header.orientation)
+        own = self.file.size or stored
+        if same_shape(own, stored):
+            return camera.resized(own, stored).turned(orientation, stored)
+        if same_shape(own, size):
+            return camera.resized(own, size)
+        raise InputError(
+            f"{self.name} is the camera of pictures of {own[1]} × {own[0]}, and this one has {size[1]} × {size[0]}, "
+            "another shape: a part that was cut out has another camera"
+        )
+
+
+def _checked(given: Iterable[Any], what: str) -> tuple[float, float, float, float]:
+    """Four numbers that can be a camera's, whatever the picture's size."""
+    numbers = _numbers(given, f"{what} are the four numbers fx, fy, cx, cy")
+    if len(numbers) != 4:
+        raise InputError(f"{what} are fx, fy, cx, cy, not {len(numbers)} numbers")
+    told = " ".join(f"{value:g}" for value in numbers)
+    if not all(map(math.isfinite, numbers)) or min(numbers[:2]) <= 0 or min(numbers[2:]) < 0:
+        raise InputError(f"{what} are fx and fy above 0, and cx and cy inside the picture, in pixels, not {told}")
+    if max(numbers) < 10:
+        raise InputError(f"{what} {told} are normalised: multiply fx and cx by the width, fy and cy by the height")
+    return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
 def _numbers(given: Iterable[Any], wanted: str) -> list[float]:
@@ -79,79 +176,16 @@ def _numbers(given: Iterable[Any], wanted: str) -> list[float]:
         raise InputError(f"{wanted}, not {given!r}") from error
 
 
-def camera_of(
-    size: tuple[int, ...], fov: float | None = None, intrinsics: Sequence[float] | None = None
-) -> Intrinsics | None:
-    """The camera of a picture of that height and width, if anything is known of it.
-
-    A principal point far from the middle is warned of, as intrinsics of another size have it.
-
-    Raises:
-        InputError: the intrinsics are not a camera's, are normalised, or belong to a picture of another size; or a
-            field of view is given too.
-    """
-    check_camera(fov, intrinsics)
-    if intrinsics is None:
-        return None if fov is None else Intrinsics.from_fov(float(fov), size[0], size[1])
-    fx, fy, cx, cy = map(float, intrinsics)
-    camera = Intrinsics(fx, fy, cx, cy)
-    if camera.cx > size[1] - 0.5 or camera.cy > size[0] - 0.5:
+def _inside(camera: Intrinsics, size: Size) -> Intrinsics:
+    """The camera, whose principal point must lie in a picture of that size, and should lie near its middle."""
+    where = f"the principal point {camera.cx:g}, {camera.cy:g} lies"
+    if not (-0.5 <= camera.cx <= size[1] - 0.5 and -0.5 <= camera.cy <= size[0] - 0.5):
         raise InputError(
-            f"the principal point {camera.cx:g}, {camera.cy:g} lies outside the picture of {size[1]} × {size[0]}: "
-            "intrinsics are those of the picture at its own size"
+            f"{where} outside the picture of {size[1]} × {size[0]}: intrinsics are those of the picture at its own size"
         )
     if max(abs(2 * camera.cx / size[1] - 1), abs(2 * camera.cy / size[0] - 1)) > FAR:
         warn_once(
-            f"the principal point {camera.cx:g}, {camera.cy:g} lies far from the middle of the picture of {size[1]} × "
+            f"{where} far from the middle of the picture of {size[1]} × "
             f"{size[0]}: are the intrinsics those of the picture, upright and at its own size?"
         )
     return camera
-
-
-def back_project(depth: np.ndarray, camera: Intrinsics, first_row: int = 0) -> np.ndarray:
-    """Points (H, W, 3) of planar depth (H, W): x to the right, y down, z forward, in the depth's unit.
-
-    Args:
-        depth: a picture's depth, or some rows of it.
-        camera: camera of the picture.
-        first_row: number of the first of these rows. Default: 0.
-    """
-    v, u = np.indices(depth.shape, dtype=np.float32)
-    v += first_row
-    return np.stack([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth], -1)
-
-
-def write_ply(path: Path, depth: np.ndarray, colors: np.ndarray, camera: Intrinsics, unit: str) -> None:
-    """Writes a picture's coloured points as a binary PLY file, some rows at a time.
-
-    Args:
-        path: the file.
-        depth: (H, W).
-        colors: (H, W, 3) uint8 RGB.
-        camera: camera of the picture.
-        unit: unit of depth, which the header names beside the axes.
-    """
-    names = [*((name, "f4") for name in "xyz"), *((name, "u1") for name in ("red", "green", "blue"))]
-    kinds = {"f4": "float", "u1": "uchar"}
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"comment unit: {unit}; x to the right, y down, z forward from the camera",
-        f"element vertex {depth.size}",
-        *(f"property {kinds[kind]} {name}" for name, kind in names),
-        "end_header\n",
-    ]
-    layout = np.dtype([(name, f"<{kind}") for name, kind in names])
-
-    def parts() -> Iterator[np.ndarray]:
-        for row in range(0, len(depth), ROWS):
-            points = back_project(depth[row : row + ROWS], camera, row).reshape(-1, 3)
-            pixels = colors[row : row + ROWS].reshape(-1, 3)
-            part = np.empty(len(points), layout)
-            for number, (name, _) in enumerate(names):
-                part[name] = points[:, number] if number < 3 else pixels[:, number - 3]
-            yield part
-
-    with path.open("wb") as file:
-        file.write("\n".join(header).encode())
-        file.writelines(part.tobytes() for part in parts())

@@ -18,27 +18,24 @@ from tqdm import tqdm
 
 from tr2m_plugin.checkpoint import state_hash
 from tr2m_plugin.checks import are_numbers
-from tr2m_plugin.datasets.arrays import read_image
-from tr2m_plugin.datasets.pictures import name_pictures, read_sentence
+from tr2m_plugin.datasets.pictures import name_pictures
 from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
+from tr2m_plugin.inference.anchors import Anchors
 from tr2m_plugin.inference.arrays import Input, free_number, name_arrays, to_pictures, to_texts
-from tr2m_plugin.inference.camera import camera_of, check_camera
+from tr2m_plugin.inference.batches import Ready, make_batches
+from tr2m_plugin.inference.camera import Cameras
+from tr2m_plugin.inference.clouds import Cloud
 from tr2m_plugin.inference.model_folder import open_model
-from tr2m_plugin.inference.outputs import Prediction, write_prediction
+from tr2m_plugin.inference.outputs import CLOUD, Prediction, write_prediction
 from tr2m_plugin.inference.released import find_model
 from tr2m_plugin.registry import INFERENCERS, MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample
 from tr2m_plugin.tensors import resize_prediction, stretch_image
 from tr2m_plugin.units import check_unit, convert, find_unit
 
-BATCH_PIXELS = 40_000_000
-"""A batch takes no further picture from so many pixels on, as pictures wait for their depth at their own size."""
 NETWORK_PIXELS = 16_000_000
 """Larger pictures are first averaged to so many pixels for the networks, which see far fewer."""
-
-Ready = tuple[str, np.ndarray, str]
-"""Name, picture and sentence."""
 
 
 @INFERENCERS.register_module()
@@ -101,6 +98,9 @@ class TR2MInferencer:
         batch_size: int = 8,
         names: Sequence[str] | None = None,
         png_unit: str | None = None,
+        camera: str | os.PathLike | None = None,
+        anchors: Any = None,
+        cloud: Cloud = CLOUD,
     ) -> list[Prediction]:
         """Predicts and, with `out_dir`, writes the files of each picture as soon as it is done.
 
@@ -111,29 +111,34 @@ class TR2MInferencer:
             out_dir: folder for the files of `write_prediction`. Default: none are written.
             unit: that depth is given in, "m" or "mm". Default: the one that the model's training had for such
                 descriptions (see `ModelSpec`).
-            fov: horizontal field of view in degrees, for point clouds. Default: unknown.
-            intrinsics: fx, fy, cx, cy in pixels, for point clouds. Default: unknown.
+            fov: horizontal field of view in degrees, for point clouds (see `Cameras`, as for the next and `camera`).
+                Default: as EXIF data say, for which no cloud is written unless `cloud` says so.
+            intrinsics: fx, fy, cx, cy in pixels. Default: unknown.
             batch_size: pictures per batch. Default: 8.
             names: names of the predictions and their files. Default: the pictures' own; arrays are numbered, in an
                 `out_dir` from the first number on that is free.
             png_unit: see `write_prediction`.
+            camera: a camera file. Default: none.
+            anchors: depth in metres that is known of the pictures and that predictions are brought to, as `Anchors`
+                takes it; `Anchors(..., unit="mm")` for another unit. Default: none.
+            cloud: what is written of the points. Default: see `Cloud`.
 
         Returns:
             A prediction per picture.
 
         Raises:
-            InputError: a picture or a description is missing or unreadable, or a file is in the way; what was written
-                before stays.
+            InputError: a picture or a description is missing or unreadable, anchors are wrong, or a file is in the way;
+                what was written before stays.
         """
-        check_camera(fov, intrinsics)
+        cameras = Cameras(fov, intrinsics, camera)
         pictures = to_pictures(inputs)
         if out_dir is None:
-            return list(self.predict(pictures, text, unit, batch_size, names=names))
+            return list(self.predict(pictures, text, unit, batch_size, names=names, anchors=anchors))
         out, results = Path(out_dir), []
         first = self._numbers[out] if out in self._numbers else free_number(out)
-        for prediction in self.predict(pictures, text, unit, batch_size, skip=out, names=names, first=first):
-            camera = camera_of(prediction.depth.shape, fov, intrinsics)
-            write_prediction(out, prediction, camera, png_unit)
+        given: dict[str, Any] = {"skip": out, "names": names, "first": first, "anchors": anchors}
+        for prediction in self.predict(pictures, text, unit, batch_size, **given):
+            write_prediction(out, prediction, cameras.of(prediction.depth.shape, prediction.source), png_unit, cloud)
             if prediction.name.isdecimal():
                 self._numbers[out] = max(self._numbers.get(out, 0), int(prediction.name) + 1)
             results.append(prediction)
@@ -149,6 +154,7 @@ class TR2MInferencer:
         on_error: Callable[[InputError], None] | None = None,
         names: Sequence[str] | None = None,
         first: int = 0,
+        anchors: Any = None,
     ) -> Iterator[Prediction]:
         """Predictions one after another, a batch in memory at a time.
 
@@ -162,6 +168,7 @@ class TR2MInferencer:
                 then left out. Default: the error is raised.
             names: see `__call__`.
             first: number of the first array. Default: 0.
+            anchors: see `__call__`; where they are wrong or contradict each other, that is one picture's error too.
 
         Raises:
             InputError: an option is not what it should be; or see `on_error`.
@@ -172,6 +179,8 @@ class TR2MInferencer:
         pictures = name_arrays(name_pictures(to_pictures(inputs), skip), names, first)
         text = to_texts(text, len(pictures))
         sources = {name: os.path.abspath(str(one)) for name, one in pictures if not isinstance(one, np.ndarray)}
+        held = anchors if isinstance(anchors, Anchors) else Anchors(anchors)
+        known = {} if held.given is None else held.by_name([name for name, _ in pictures])
         hidden = not self.show_progress or len(pictures) == 1
 
         def fail(source: str, error: Exception) -> None:
@@ -181,26 +190,15 @@ class TR2MInferencer:
             on_error(told)
 
         with tqdm(total=len(pictures), unit="picture", desc="depth", disable=hidden) as bar:
-            for batch in self._batches(pictures, text, batch_size, fail):
+            for batch in make_batches(pictures, text, batch_size, fail):
                 for found in self._predict(batch, unit, fail):
-                    yield replace(found, source=sources.get(found.name))
+                    try:
+                        brought = held.apply(replace(found, source=sources.get(found.name)), known)
+                    except Exception as error:  # as of a file of anchors that cannot be decoded
+                        fail(sources.get(found.name, found.name), error)
+                        continue
+                    yield brought
                     bar.update()
-
-    def _batches(
-        self, pictures: Sequence[tuple[str, Any]], text: Any, batch_size: int, fail: Callable[[str, Exception], None]
-    ) -> Iterator[list[Ready]]:
-        batch: list[Ready] = []
-        for number, (name, picture) in enumerate(pictures):
-            try:
-                sentence = _sentence(picture, text, number)
-                batch.append((name, _pixels(picture), sentence))
-            except Exception as error:  # what a broken file makes of a decoder is anybody's guess
-                fail(name if isinstance(picture, np.ndarray) else str(picture), error)
-            if len(batch) == batch_size or sum(image.shape[0] * image.shape[1] for _, image, _ in batch) > BATCH_PIXELS:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
     def _predict(
         self, batch: list[Ready], unit: str | None, fail: Callable[[str, Exception], None]
@@ -216,7 +214,9 @@ class TR2MInferencer:
                 yield from self._predict([one], unit, fail)
             return
         for name, image, sample in zip(names, images, samples, strict=True):
-            yield self._prediction(name, image, sample, unit)
+            own, why = find_unit(sample.text, self.spec.units)
+            made = _prediction(name, image, sample, own, why)
+            yield _in_unit(replace(made, model=self.name, weights=self.weights), unit)
 
     def preprocess(
         self,
@@ -253,25 +253,21 @@ class TR2MInferencer:
         """Samples with predicted maps for a batch from `preprocess`."""
         return self.model.test_step(inputs)
 
-    def _prediction(self, name: str, image: np.ndarray, sample: DepthDataSample, unit: str | None) -> Prediction:
-        own, why = find_unit(sample.text, self.spec.units)
-        depth = resize_prediction(_array(sample, "pred_depth_map"), image.shape[:2])
-        maps: dict[str, Any] = {name: _array(sample, f"{name}_map") for name in ("scale", "shift")}
-        maps["relative"] = _array(sample, "relative_depth_map")
-        found = Prediction(
-            name, image, depth, own, sample.text, **maps, unit_reason=why, model=self.name, weights=self.weights
-        )
-        return found if unit is None else _in_unit(found, unit)
+
+def _prediction(name: str, image: np.ndarray, sample: DepthDataSample, unit: str, why: str) -> Prediction:
+    def array(field: str) -> np.ndarray:
+        return sample.get(field).data[0].float().cpu().numpy()
+
+    depth = resize_prediction(array("pred_depth_map"), image.shape[:2])
+    maps: dict[str, Any] = {name: array(f"{name}_map") for name in ("scale", "shift")}
+    maps["relative"] = array("relative_depth_map")
+    return Prediction(name, image, depth, unit, sample.text, **maps, unit_reason=why)
 
 
-def _array(sample: DepthDataSample, field: str) -> np.ndarray:
-    return sample.get(field).data[0].float().cpu().numpy()
-
-
-def _in_unit(found: Prediction, unit: str) -> Prediction:
+def _in_unit(found: Prediction, unit: str | None) -> Prediction:
     """The prediction with depth in a unit that was asked for."""
     own = found.unit
-    if unit == own:
+    if unit is None or unit == own:
         return found
     # 1 / (A · D_r + B) stays the depth.
     scale, shift = (convert(array, unit, own) for array in (found.scale, found.shift))
@@ -295,32 +291,6 @@ def _network_size(size: Sequence[int] | None, patch: int) -> Sequence[int] | Non
         near = " × ".join(str(max(1, round(side / patch)) * patch) for side in size)
         raise InputError(f"size is two multiples of the patch size, {patch}, such as {near}, not {size[0]} × {size[1]}")
     return size
-
-
-def _pixels(picture: Path | np.ndarray) -> np.ndarray:
-    image = picture if isinstance(picture, np.ndarray) else read_image(str(picture))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise InputError(f"a picture is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
-    return image
-
-
-def _sentence(picture: Any, text: str | Sequence[str] | None, number: int) -> str:
-    """A picture's sentence: the one for all, the one of its number, or what lies beside it."""
-    if text is None:
-        if isinstance(picture, np.ndarray):
-            raise InputError("an array has no description beside it: give a text")
-        return read_sentence(picture)
-    chosen = text if isinstance(text, str) else text[number]
-    which = "the text" if isinstance(text, str) else f"text {number + 1} of {len(text)}"
-    if not isinstance(chosen, str):
-        raise InputError(f"{which} is {chosen!r}: describe the scene in a sentence")
-    if not chosen.strip():
-        raise InputError(f"{which} is empty: describe the scene in a sentence")
-    try:
-        chosen.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{which} is not UTF-8: {chosen[:60]!a}") from error
-    return chosen.strip()
 
 
 def _for_networks(image: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,16 +17,19 @@ import numpy as np
 
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import sweep, write_whole
-from tr2m_plugin.inference.camera import Intrinsics, write_ply
+from tr2m_plugin.inference.camera import Intrinsics
+from tr2m_plugin.inference.clouds import Cloud, make_glb, write_ply
 from tr2m_plugin.replacing import check_file, read_marked
+from tr2m_plugin.units import convert
 from tr2m_plugin.version import __version__
 
 FORMAT = "tr2m prediction"
 """Value of `format` in the JSON beside a prediction's files, which says that they are ours."""
 
-ENDINGS = (".json", ".npy", "_depth.png", "_color.png", ".ply")
+ENDINGS = (".json", ".npy", "_depth.png", "_color.png", ".ply", ".glb")
 MOST = 65535
 """The largest number of a 16-bit PNG."""
+CLOUD = Cloud()
 HEADER = 33
 """Bytes of a PNG before its second chunk."""
 
@@ -48,6 +51,7 @@ class Prediction:
         model: name of the model. Default: not said.
         weights: hash of its weights. Default: not said.
         source: absolute path of the picture's file. Default: it is an array.
+        anchors: how it was brought to depth that is known (see `RobustFit`), and from where. Default: it was not.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Prediction:
     model: str = ""
     weights: str = ""
     source: str | None = None
+    anchors: dict[str, Any] | None = None
 
 
 def png_scale(depth: np.ndarray) -> float:
@@ -94,13 +99,17 @@ def write_png(path: Path, pixels: np.ndarray, text: Mapping[str, str] = {}) -> N
 
 
 def write_prediction(
-    folder: Path, prediction: Prediction, camera: Intrinsics | None = None, png_unit: str | None = None
+    folder: Path,
+    prediction: Prediction,
+    camera: Intrinsics | None = None,
+    png_unit: str | None = None,
+    cloud: Cloud = CLOUD,
 ) -> list[Path]:
     """Writes a prediction's files.
 
     `NAME.npy` holds depth as float32; `NAME_depth.png` holds it as 16 bits, to be multiplied by the `png_scale` of
-    `NAME.json`, which also names model, unit, sentence, camera and files; `NAME_color.png` shows it with a bar;
-    `NAME.ply`, with a camera, is the coloured point cloud.
+    `NAME.json`, which also names model, unit, sentence, camera, anchors and files; `NAME_color.png` shows it with a
+    bar; `NAME.ply`, with a camera, is the coloured point cloud and `NAME.glb` a textured mesh, in metres both.
 
     Args:
         folder: made if need be.
@@ -108,13 +117,15 @@ def write_prediction(
         camera: camera of the picture. Default: unknown, no point cloud.
         png_unit: "mm" for a PNG in millimetres, as ROS reads them (REP 118): what is farther than 65,535 of them is 0,
             no measurement, and the JSON counts it as `png_beyond`. Default: as fine as 16 bits allow.
+        cloud: what is written of the points. Default: see `Cloud`.
 
     Returns:
         The files.
 
     Raises:
-        InputError: a file is there that no prediction of this picture wrote, but somebody else or one of another
-            picture of that name, which is still there; nothing is written then.
+        InputError: a cloud is wanted and no camera is known, or no point is left; or a file is there that no
+            prediction of this picture wrote, but somebody else or one of another picture of that name, which is still
+            there; nothing is written then.
     """
     base = folder / prediction.name
     base.parent.mkdir(parents=True, exist_ok=True)
@@ -122,20 +133,18 @@ def write_prediction(
     paths = {ending: base.with_name(base.name + ending) for ending in ENDINGS}
     before = _written_before(paths, prediction.source)
     stored, png = _stored(prediction, png_unit)
-    if camera is None:
-        del paths[".ply"]
-    order = [".npy", "_depth.png", "_color.png", ".json", *([".ply"] if camera else [])]
-    files = [paths[ending] for ending in order]
-    content = json.dumps(_facts(prediction, camera, png, [path.name for path in files]), indent=1) + "\n"
+    clouds, told = _clouds(prediction, camera, cloud)
+    files = [paths[ending] for ending in (".npy", "_depth.png", "_color.png", ".json", *clouds)]
+    facts = {**_facts(prediction, camera, png), "cloud": told, "files": [path.name for path in files]}
+    content = json.dumps(facts, indent=1) + "\n"
     # First what says that the others are ours, so that they may be replaced after an interruption.
     write_whole(paths[".json"], lambda partial: partial.write_text(content, encoding="utf-8"))
     write_whole(paths[".npy"], lambda partial: np.save(partial, prediction.depth))
     write_png(paths["_depth.png"], stored)
     del stored
     write_png(paths["_color.png"], _colored(prediction)[..., ::-1])
-    if camera is not None:
-        depth, image, unit = prediction.depth, prediction.image, prediction.unit
-        write_whole(paths[".ply"], lambda partial: write_ply(partial, depth, image, camera, unit))
+    for ending, write in clouds.items():
+        write_whole(paths[ending], write)
     for path in before - set(files):  # a cloud of an earlier prediction
         path.unlink(missing_ok=True)
     return files
@@ -173,7 +182,28 @@ def _stored(prediction: Prediction, png_unit: str | None) -> tuple[np.ndarray, d
     return stored.astype(np.uint16), {"png_scale": step, **counted}
 
 
-def _facts(prediction: Prediction, camera: Intrinsics | None, png: dict[str, Any], files: list[str]) -> dict[str, Any]:
+def _clouds(
+    prediction: Prediction, camera: Intrinsics | None, cloud: Cloud
+) -> tuple[dict[str, Callable[[Path], object]], dict[str, Any] | None]:
+    """What writes each file of points, by its ending, and what the JSON says of them."""
+    wanted = cloud.wanted(camera, prediction.name)
+    if camera is None or not wanted:
+        return {}, None
+    depth, image = convert(prediction.depth, prediction.unit, "m"), prediction.image
+    kept = cloud.keeps(depth, prediction.relative.shape)
+    if not kept.any():
+        found = f"{depth.min():.3g} to {depth.max():.3g} m"
+        raise InputError(f"{prediction.name}: of its {found} no point is left: see --max-depth and --keep-edges")
+    writers: dict[str, Callable[[Path], object]] = {}
+    if "ply" in wanted:
+        writers[".ply"] = lambda partial: write_ply(partial, depth, image, camera, kept)
+    if "glb" in wanted:
+        mesh = make_glb(depth, image, camera, kept)  # before anything is written, as it may fail
+        writers[".glb"] = lambda partial: partial.write_bytes(mesh)
+    return writers, cloud.facts(kept)
+
+
+def _facts(prediction: Prediction, camera: Intrinsics | None, png: dict[str, Any]) -> dict[str, Any]:
     depth = prediction.depth
     return {
         "format": FORMAT,
@@ -190,7 +220,7 @@ def _facts(prediction: Prediction, camera: Intrinsics | None, png: dict[str, Any
         "width": depth.shape[1],
         "network_size": list(prediction.relative.shape),
         "intrinsics": None if camera is None else camera.as_dict(),
-        "files": files,
+        "anchors": prediction.anchors,
     }
 
 
