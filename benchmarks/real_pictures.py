@@ -30,6 +30,7 @@ from pipelines.train import trained
 from tr2m_plugin.benchmark.datasets import Dataset, datasets_of, index_dataset
 from tr2m_plugin.benchmark.evaluation import Evaluation
 from tr2m_plugin.benchmark.measuring import methods_of
+from tr2m_plugin.benchmark.results import file_name
 from tr2m_plugin.benchmark.run import Options
 from tr2m_plugin.datasets.parquet import read_rows
 from tr2m_plugin.datasets.readers import load_depth
@@ -75,11 +76,19 @@ class Training(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was measured: of each row of the table METRICS, (runs, datasets, metrics); on what, and the start's hash."""
+    """What was measured.
+
+    Attributes:
+        numbers: of each row of the table `METRICS`, (runs, datasets, metrics).
+        datasets: the columns.
+        weights: hash of the weights that training starts from.
+        confident: share of the training frames from which pseudo depth is learned.
+    """
 
     numbers: dict[str, np.ndarray]
     datasets: list[Dataset]
     weights: str
+    confident: float
 
 
 def section(name: str, root: Path, item: str = "", **changes: Any) -> Stage:
@@ -138,7 +147,7 @@ def configured(args: argparse.Namespace, run: Stage, training: Training) -> Conf
 
 def fine_tune(args: argparse.Namespace, run: Stage, training: Training) -> Path:
     """Trains, and returns the last checkpoint: no picture is for choosing another."""
-    return trained(run, configured(args, run, training), args.out / str(training).replace(" ", "_"))
+    return trained(run, configured(args, run, training), args.out / file_name(str(training)))
 
 
 def fine_tune_all(args: argparse.Namespace, run: Stage) -> dict[Training, Path]:
@@ -187,7 +196,17 @@ def measure(args: argparse.Namespace, root: Path, checkpoints: dict[Training, Pa
         line: np.array([[[metrics[method]["datasets"][name][x] for x in METRICS] for name in names] for method in of])
         for line, of in lines.items()
     }
-    return Found(numbers, evaluation.datasets, before.facts.weights)
+    confident = confident_share(configured(args, train, Training(next(iter(VARIANTS)), 0)), evaluation, relative)
+    return Found(numbers, evaluation.datasets, before.facts.weights, confident)
+
+
+def confident_share(config: Config, evaluation: Evaluation, relative: PrecomputedRelativeDepth) -> float:
+    """Share of the training frames whose relative depth, fitted to the truth, passes the threshold of pseudo depth."""
+    fitted = Evaluation(evaluation.options.fit or [], evaluation.out, Options(pictures=False))
+    fitted.add_model(relative, alignments=["linear"])
+    return float(
+        np.mean([row["d1"] > config.model.loss_pseudo.threshold for row in fitted.found.rows if row["pixels"]])
+    )
 
 
 def mean_and_error(values: np.ndarray, digits: int, sign: str = "") -> str:
@@ -221,6 +240,7 @@ def facts(args: argparse.Namespace, root: Path, found: Found) -> str:
         lines.append(f"- {data.name}: {trained_on}{len(data.rows)} to test on, {truth}. Sentences: {said}{more}")
     steps = f"{args.iterations} iterations of {args.batch} pictures, seeds {', '.join(map(str, args.seeds))}"
     lines.append(f"- trainings: {steps}; from weights {found.weights}, version {__version__}")
+    lines.append(f"- pseudo depth: the relative depth of {found.confident:.0%} of the training frames fits well enough")
     return "\n".join(lines)
 
 
