@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help venv demo test lint ablations table8 benchmark pretrain clean
+.PHONY: help venv demo test lint ablations table8 real-pictures benchmark pretrain clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
 venv: $(VENV)/ready ## a virtual environment in .venv, from the lock
 
@@ -43,6 +43,9 @@ ablations: venv ## the paper's ablations on the miniature world, after the demo;
 
 table8: venv ## NeWCRFs with and without scale-oriented contrast on the miniature world, after the demo; half an hour on two cores
 	python -m benchmarks.table8
+
+real-pictures: venv ## tr2m_mini fine-tuned on real pictures, make real-pictures ROOT=folder OPTIONS=... (docs/real_pictures.md)
+	OMP_NUM_THREADS=1 python -m benchmarks.real_pictures $(ROOT) $(OPTIONS)
 
 benchmark: venv ## the claims of speed, each against its alternative
 	python -m benchmarks.soc

@@ -186,6 +186,35 @@ def prepare(work_dir: Path, current: str) -> None:
     write_whole(mark, lambda partial: partial.write_text(current))
 
 
+def trained(run: Stage, config: Config, work_dir: Path) -> Path:
+    """Trains, or goes on where an earlier run stopped; what is done is not done again.
+
+    Args:
+        run: with the tables, and maybe `load_from` among its params.
+        config: is changed: it gets the work folder, and loses the validation where no picture is for that.
+        work_dir: work folder; another training in it is moved aside, see `prepare`.
+
+    Returns:
+        The best checkpoint, or without validation the last.
+
+    Raises:
+        InputError: there is nothing to train on or to start from, or see `tr2m_plugin.tools.train.train`.
+    """
+    prepare(work_dir, fingerprint(run, config))
+    config.work_dir = str(work_dir)
+    if run.params.get("load_from"):
+        config.load_from = str(weights_file(run.params["load_from"]))
+    if not has_split(run, "train"):
+        raise InputError(f"train: {run.root / 'index.parquet'} lists no picture in the split 'train'")
+    if not has_split(run, "val"):
+        config.val_dataloader = config.val_cfg = config.val_evaluator = None
+        config.default_hooks.checkpoint.pop("save_best", None)
+        config.default_hooks.checkpoint.pop("rule", None)
+    train(config, resume=True)
+    saved = config.default_hooks.checkpoint.get("save_best")
+    return best_checkpoint(work_dir, saved[0] if isinstance(saved, list) else saved)
+
+
 def stage(run: Stage) -> None:
     """Trains, and writes the best weights as a model folder; with `enabled: false`, those of `load_from`."""
     config = load_config(run.params["config"], run.params.get("options"), str(run.root))
@@ -201,19 +230,7 @@ def stage(run: Stage) -> None:
         file = weights_file(start)
         _finish(run, config, state_of(load_checkpoint(file), file), {"weights": start})
         return
-    prepare(work_dir, fingerprint(run, config))
-    config.work_dir = str(work_dir)
-    if start:
-        config.load_from = str(weights_file(start))
-    if not has_split(run, "train"):
-        raise InputError(f"train: {run.root / 'index.parquet'} lists no picture in the split 'train'")
-    if not has_split(run, "val"):
-        config.val_dataloader = config.val_cfg = config.val_evaluator = None
-        config.default_hooks.checkpoint.pop("save_best", None)
-        config.default_hooks.checkpoint.pop("rule", None)
-    train(config, resume=True)
-    saved = config.default_hooks.checkpoint.get("save_best")
-    chosen = best_checkpoint(work_dir, saved[0] if isinstance(saved, list) else saved)
+    chosen = trained(run, config, work_dir)
     content = load_checkpoint(chosen)
     iteration = content["meta"]["iter"]
     about = {"checkpoint": chosen.name, "iteration": iteration, **({"load_from": start} if start else {})}
