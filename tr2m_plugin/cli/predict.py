@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.cli.options import count
-from tr2m_plugin.cli.predict_options import add_anchors, add_camera, anchors_of, cloud_of
+from tr2m_plugin.cli.predict_options import (
+    add_anchors,
+    add_camera,
+    add_confidence,
+    anchors_of,
+    cloud_of,
+    confidence_of,
+)
 from tr2m_plugin.cli.sentences import add_sentences, find_sentences
 from tr2m_plugin.errors import InputError
 
@@ -42,6 +49,7 @@ def add(commands: Any) -> None:
     option("--png-unit", choices=["mm"], help="unit of the 16-bit PNG, as ROS reads it (default: the finest)")
     add_camera(predict.add_argument_group("the camera and its points"))
     add_anchors(predict.add_argument_group("depth that is known, to which predictions are brought"))
+    add_confidence(predict)
     predict.set_defaults(run=_run)
 
 
@@ -51,7 +59,7 @@ def _run(args: argparse.Namespace) -> int:
     from tr2m_plugin.inference.inferencer import TR2MInferencer
     from tr2m_plugin.inference.outputs import write_prediction
 
-    cameras, cloud = Cameras(args.fov, args.intrinsics, args.camera), cloud_of(args)
+    cameras, cloud, confidence = Cameras(args.fov, args.intrinsics, args.camera), cloud_of(args), confidence_of(args)
     named = dict(name_pictures(args.pictures, skip=args.out))
     total = len(named)
     errors: list[Exception] = []
@@ -74,6 +82,7 @@ def _run(args: argparse.Namespace) -> int:
         on_error=complain,
         names=list(texts),
         anchors=anchors_of(args),
+        confidence=confidence,
     )
     done = 0
     for prediction in predictions:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tr2m_plugin.cli.options import factor
+from tr2m_plugin.errors import InputError
 
 
 def add_camera(group: Any) -> None:
@@ -39,6 +40,16 @@ def add_anchors(group: Any) -> None:
     option("--png-scale", type=factor, help="factor from the numbers of their PNG files to the unit")
 
 
+def add_confidence(group: Any) -> None:
+    """Declares what says how sure a prediction is."""
+    group.add_argument(
+        "--confidence",
+        action="store_true",
+        help="write too how far predictions with other sentences (several --text, the lines of a picture's text file, "
+        "or else paraphrases) and of the mirror image lie apart",
+    )
+
+
 def cloud_of(args: argparse.Namespace) -> Any:
     """The `Cloud` of the options."""
     from tr2m_plugin.inference.clouds import Cloud
@@ -52,3 +63,14 @@ def anchors_of(args: argparse.Namespace) -> Any:
     from tr2m_plugin.inference.anchors import Anchors
 
     return None if args.anchor is None else Anchors(args.anchor, args.anchor_unit, args.png_scale)
+
+
+def confidence_of(args: argparse.Namespace) -> Any:
+    """Whether confidence is measured, or the further sentences for it.
+
+    Raises:
+        InputError: there are several sentences, and it is not.
+    """
+    if args.more_text and not args.confidence:
+        raise InputError("several sentences are for --confidence: a prediction takes one --text")
+    return args.more_text or args.confidence

@@ -21,10 +21,22 @@ WAYS = (
 """What there is to do about pictures without a sentence."""
 
 
+class _Sentences(argparse.Action):
+    """Keeps the first sentence under the option's name, and further ones as `more_text`."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        if namespace.text is None:
+            namespace.text = values
+        else:
+            namespace.more_text = [*namespace.more_text, values]
+
+
 def add_sentences(parser: Any) -> None:
     """Declares the options."""
     option = parser.add_argument_group("sentences").add_mutually_exclusive_group().add_argument
-    option("--text", help="a sentence about the scene (default: NAME.txt beside each picture)")
+    text = "a sentence about the scene, and further ones for --confidence (default: NAME.txt beside each picture)"
+    option("--text", action=_Sentences, help=text)
+    parser.set_defaults(more_text=[])
     option(
         "--describe",
         choices=list(command_names()),

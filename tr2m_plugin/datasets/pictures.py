@@ -28,7 +28,7 @@ IMAGE_SUFFIXES = (
 DEEP_SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2")
 """Suffixes of files that may hold depth maps."""
 
-PREDICTION, PREDICTED = "tr2m prediction", ("_color", "_depth")
+PREDICTION, PREDICTED = "tr2m prediction", ("_color", "_depth", "_confidence")
 """The `format` of the JSON file beside a prediction, and how the names of its pictures end."""
 
 PAIRED = ("_rgb", "_color")

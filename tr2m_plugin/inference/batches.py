@@ -18,10 +18,11 @@ BATCH_PIXELS = 40_000_000
 Ready = tuple[str, np.ndarray, str]
 """Name, picture and sentence."""
 
+Fail = Callable[[str, Exception], None]
+"""Is told of a picture, by name or file, and of its error."""
 
-def make_batches(
-    pictures: Sequence[tuple[str, Any]], text: Any, batch_size: int, fail: Callable[[str, Exception], None]
-) -> Iterator[list[Ready]]:
+
+def make_batches(pictures: Sequence[tuple[str, Any]], text: Any, batch_size: int, fail: Fail) -> Iterator[list[Ready]]:
     """Pictures with their sentences, read a batch at a time.
 
     Args:
@@ -58,7 +59,19 @@ def _sentence(picture: Any, text: str | Sequence[str] | None, number: int) -> st
             raise InputError("an array has no description beside it: give a text")
         return read_sentence(picture)
     chosen = text if isinstance(text, str) else text[number]
-    which = "the text" if isinstance(text, str) else f"text {number + 1} of {len(text)}"
+    return check_sentence(chosen, "the text" if isinstance(text, str) else f"text {number + 1} of {len(text)}")
+
+
+def check_sentence(chosen: Any, which: str) -> str:
+    """A sentence that was given, without blanks around it.
+
+    Args:
+        chosen: the sentence.
+        which: it is, for messages.
+
+    Raises:
+        InputError: it is no text, empty, or not UTF-8.
+    """
     if not isinstance(chosen, str):
         raise InputError(f"{which} is {chosen!r}: describe the scene in a sentence")
     if not chosen.strip():

@@ -23,9 +23,10 @@ from tr2m_plugin.device import pick_device
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.inference.anchors import Anchors
 from tr2m_plugin.inference.arrays import Input, free_number, name_arrays, to_pictures, to_texts
-from tr2m_plugin.inference.batches import Ready, make_batches
+from tr2m_plugin.inference.batches import Fail, Ready, make_batches
 from tr2m_plugin.inference.camera import Cameras
 from tr2m_plugin.inference.clouds import Cloud
+from tr2m_plugin.inference.confidence import Confidence
 from tr2m_plugin.inference.model_folder import open_model
 from tr2m_plugin.inference.outputs import CLOUD, Prediction, write_prediction
 from tr2m_plugin.inference.released import find_model
@@ -101,6 +102,7 @@ class TR2MInferencer:
         camera: str | os.PathLike | None = None,
         anchors: Any = None,
         cloud: Cloud = CLOUD,
+        confidence: bool | Sequence[str] = False,
     ) -> list[Prediction]:
         """Predicts and, with `out_dir`, writes the files of each picture as soon as it is done.
 
@@ -122,6 +124,8 @@ class TR2MInferencer:
             anchors: depth in metres that is known of the pictures and that predictions are brought to, as `Anchors`
                 takes it; `Anchors(..., unit="mm")` for another unit. Default: none.
             cloud: what is written of the points. Default: see `Cloud`.
+            confidence: whether it is measured how far predictions with other sentences and of the mirror image lie
+                apart (see `Confidence`), or further sentences for that. Depth stays what it is. Default: False.
 
         Returns:
             A prediction per picture.
@@ -132,12 +136,12 @@ class TR2MInferencer:
         """
         cameras = Cameras(fov, intrinsics, camera)
         pictures = to_pictures(inputs)
+        given: dict[str, Any] = {"names": names, "anchors": anchors, "confidence": confidence}
         if out_dir is None:
-            return list(self.predict(pictures, text, unit, batch_size, names=names, anchors=anchors))
+            return list(self.predict(pictures, text, unit, batch_size, **given))
         out, results = Path(out_dir), []
         first = self._numbers[out] if out in self._numbers else free_number(out)
-        given: dict[str, Any] = {"skip": out, "names": names, "first": first, "anchors": anchors}
-        for prediction in self.predict(pictures, text, unit, batch_size, **given):
+        for prediction in self.predict(pictures, text, unit, batch_size, skip=out, first=first, **given):
             write_prediction(out, prediction, cameras.of(prediction.depth.shape, prediction.source), png_unit, cloud)
             if prediction.name.isdecimal():
                 self._numbers[out] = max(self._numbers.get(out, 0), int(prediction.name) + 1)
@@ -155,6 +159,7 @@ class TR2MInferencer:
         names: Sequence[str] | None = None,
         first: int = 0,
         anchors: Any = None,
+        confidence: bool | Sequence[str] = False,
     ) -> Iterator[Prediction]:
         """Predictions one after another, a batch in memory at a time.
 
@@ -169,6 +174,7 @@ class TR2MInferencer:
             names: see `__call__`.
             first: number of the first array. Default: 0.
             anchors: see `__call__`; where they are wrong or contradict each other, that is one picture's error too.
+            confidence: see `__call__`.
 
         Raises:
             InputError: an option is not what it should be; or see `on_error`.
@@ -181,6 +187,7 @@ class TR2MInferencer:
         sources = {name: os.path.abspath(str(one)) for name, one in pictures if not isinstance(one, np.ndarray)}
         held = anchors if isinstance(anchors, Anchors) else Anchors(anchors)
         known = {} if held.given is None else held.by_name([name for name, _ in pictures])
+        spreads = Confidence(confidence, sources) if confidence else None
         hidden = not self.show_progress or len(pictures) == 1
 
         def fail(source: str, error: Exception) -> None:
@@ -191,7 +198,7 @@ class TR2MInferencer:
 
         with tqdm(total=len(pictures), unit="picture", desc="depth", disable=hidden) as bar:
             for batch in make_batches(pictures, text, batch_size, fail):
-                for found in self._predict(batch, unit, fail):
+                for found in self._predict(batch, unit, fail, spreads):
                     try:
                         brought = held.apply(replace(found, source=sources.get(found.name)), known)
                     except Exception as error:  # as of a file of anchors that cannot be decoded
@@ -201,22 +208,24 @@ class TR2MInferencer:
                     bar.update()
 
     def _predict(
-        self, batch: list[Ready], unit: str | None, fail: Callable[[str, Exception], None]
+        self, batch: list[Ready], unit: str | None, fail: Fail, confidence: Confidence | None
     ) -> Iterator[Prediction]:
         names, images, texts = zip(*batch, strict=True)
         try:
-            samples = self.forward(self.preprocess(images, texts))
+            ready = self.preprocess(images, texts)
+            samples = self.forward(ready)
+            spreads = confidence.measure(self, batch, ready, samples) if confidence else [None] * len(batch)
         except Exception as error:  # of one of them, or all are too much for the memory
             if len(batch) == 1:
                 fail(names[0], error)
                 return
             for one in batch:
-                yield from self._predict([one], unit, fail)
+                yield from self._predict([one], unit, fail, confidence)
             return
-        for name, image, sample in zip(names, images, samples, strict=True):
+        for name, image, sample, spread in zip(names, images, samples, spreads, strict=True):
             own, why = find_unit(sample.text, self.spec.units)
             made = _prediction(name, image, sample, own, why)
-            yield _in_unit(replace(made, model=self.name, weights=self.weights), unit)
+            yield _in_unit(replace(made, model=self.name, weights=self.weights, confidence=spread), unit)
 
     def preprocess(
         self,
@@ -240,8 +249,7 @@ class TR2MInferencer:
         aligned = aligned and self.relative_depth.aligned
         relative = self.relative_depth.predict(inputs, size or self.size, aligned, normalize)
         height_width = (relative.shape[-2], relative.shape[-1])
-        new = [t for t in dict.fromkeys(texts) if t not in self._texts]
-        if new:
+        if new := [text for text in dict.fromkeys(texts) if text not in self._texts]:
             self._texts.update(zip(new, self.text_encoder(new), strict=True))
         samples = [_sample(*given, self._texts[given[1]]) for given in zip(relative, texts, strict=True)]
         pixels = [torch.from_numpy(stretch_image(i, height_width, aligned).transpose(2, 0, 1).copy()) for i in inputs]

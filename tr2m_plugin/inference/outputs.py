@@ -19,6 +19,7 @@ from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import sweep, write_whole
 from tr2m_plugin.inference.camera import Intrinsics
 from tr2m_plugin.inference.clouds import Cloud, make_glb, write_ply
+from tr2m_plugin.inference.confidence import Spread
 from tr2m_plugin.replacing import check_file, read_marked
 from tr2m_plugin.units import convert
 from tr2m_plugin.version import __version__
@@ -27,6 +28,8 @@ FORMAT = "tr2m prediction"
 """Value of `format` in the JSON beside a prediction's files, which says that they are ours."""
 
 ENDINGS = (".json", ".npy", "_depth.png", "_color.png", ".ply", ".glb")
+SPREAD = ("_confidence.npy", "_confidence.png")
+"""Endings that belong to a prediction only where it has them: `NAME_confidence` may be another picture's name."""
 MOST = 65535
 """The largest number of a 16-bit PNG."""
 CLOUD = Cloud()
@@ -52,6 +55,7 @@ class Prediction:
         weights: hash of its weights. Default: not said.
         source: absolute path of the picture's file. Default: it is an array.
         anchors: how it was brought to depth that is known (see `RobustFit`), and from where. Default: it was not.
+        confidence: how far other predictions of the picture lie apart. Default: not measured.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Prediction:
     weights: str = ""
     source: str | None = None
     anchors: dict[str, Any] | None = None
+    confidence: Spread | None = None
 
 
 def png_scale(depth: np.ndarray) -> float:
@@ -86,16 +91,21 @@ def write_png(path: Path, pixels: np.ndarray, text: Mapping[str, str] = {}) -> N
     Raises:
         InputError: it cannot be a PNG.
     """
-    # OpenCV would write to a path itself, but ends the process where a name is not UTF-8.
-    done, content = cv2.imencode(".png", pixels)
-    if not done:
-        raise InputError(f"{path} could not be written")
-    body = content.tobytes()
+    body = _encoded(pixels, path)
     for key, value in text.items():
         chunk = b"tEXt" + f"{key}\0{value}".encode("latin-1")
         sized = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
         body = body[:HEADER] + sized + body[HEADER:]
     write_whole(path, lambda partial: partial.write_bytes(body))
+
+
+def _encoded(pixels: np.ndarray, path: Path) -> bytes:
+    """A picture as the content of a PNG."""
+    # OpenCV would write to a path itself, but ends the process where a name is not UTF-8.
+    done, content = cv2.imencode(".png", pixels)
+    if not done:
+        raise InputError(f"{path} could not be written")
+    return content.tobytes()
 
 
 def write_prediction(
@@ -109,7 +119,8 @@ def write_prediction(
 
     `NAME.npy` holds depth as float32; `NAME_depth.png` holds it as 16 bits, to be multiplied by the `png_scale` of
     `NAME.json`, which also names model, unit, sentence, camera, anchors and files; `NAME_color.png` shows it with a
-    bar; `NAME.ply`, with a camera, is the coloured point cloud and `NAME.glb` a textured mesh, in metres both.
+    bar; `NAME.ply`, with a camera, is the coloured point cloud and `NAME.glb` a textured mesh, in metres both. Where
+    confidence was measured, `NAME_confidence.npy` holds `Spread.values` and `NAME_confidence.png` shows them.
 
     Args:
         folder: made if need be.
@@ -130,11 +141,12 @@ def write_prediction(
     base = folder / prediction.name
     base.parent.mkdir(parents=True, exist_ok=True)
     _sweep_once(base.parent)
-    paths = {ending: base.with_name(base.name + ending) for ending in ENDINGS}
-    before = _written_before(paths, prediction.source)
+    paths = {ending: base.with_name(base.name + ending) for ending in (*ENDINGS, *SPREAD)}
+    before = _written_before(paths, prediction)
     stored, png = _stored(prediction, png_unit)
     clouds, told = _clouds(prediction, camera, cloud)
-    files = [paths[ending] for ending in (".npy", "_depth.png", "_color.png", ".json", *clouds)]
+    more = {**_confidence(prediction), **clouds}
+    files = [paths[ending] for ending in (".npy", "_depth.png", "_color.png", ".json", *more)]
     facts = {**_facts(prediction, camera, png), "cloud": told, "files": [path.name for path in files]}
     content = json.dumps(facts, indent=1) + "\n"
     # First what says that the others are ours, so that they may be replaced after an interruption.
@@ -143,9 +155,9 @@ def write_prediction(
     write_png(paths["_depth.png"], stored)
     del stored
     write_png(paths["_color.png"], _colored(prediction)[..., ::-1])
-    for ending, write in clouds.items():
+    for ending, write in more.items():
         write_whole(paths[ending], write)
-    for path in before - set(files):  # a cloud of an earlier prediction
+    for path in before - set(files):  # as a cloud of an earlier prediction
         path.unlink(missing_ok=True)
     return files
 
@@ -156,16 +168,17 @@ def _sweep_once(folder: Path) -> None:
     sweep(folder)
 
 
-def _written_before(paths: dict[str, Path], source: str | None) -> set[Path]:
+def _written_before(paths: dict[str, Path], prediction: Prediction) -> set[Path]:
     """The files of an earlier prediction among those to be written."""
+    source = prediction.source
     found = read_marked(paths[".json"], format=FORMAT) or {}
     other = found.get("picture")
     if isinstance(other, str) and other != source and os.path.exists(other):
         raise InputError(f"{paths['.json']} is of another picture, {other}: choose another folder with --out")
     listed = found.get("files")
     ours = {path for path in paths.values() if isinstance(listed, list) and path.name in listed}
-    for path in paths.values():
-        check_file(path, ours.__contains__, "of a prediction of this picture", "folder with --out")
+    for ending in (*ENDINGS, *(SPREAD if prediction.confidence else ())):
+        check_file(paths[ending], ours.__contains__, "of a prediction of this picture", "folder with --out")
     return ours
 
 
@@ -221,6 +234,22 @@ def _facts(prediction: Prediction, camera: Intrinsics | None, png: dict[str, Any
         "network_size": list(prediction.relative.shape),
         "intrinsics": None if camera is None else camera.as_dict(),
         "anchors": prediction.anchors,
+        "confidence": None if prediction.confidence is None else prediction.confidence.facts(),
+    }
+
+
+def _confidence(prediction: Prediction) -> dict[str, Callable[[Path], object]]:
+    """What writes the files of its confidence, by their endings."""
+    spread = prediction.confidence
+    if spread is None:
+        return {}
+    from tr2m_plugin.visualization.depth import spread_with_bar
+
+    title = f"{len(spread.texts)} sentences and the mirror image: the larger, the less sure"
+    shown = spread_with_bar(spread.values, title)[..., ::-1]
+    return {
+        SPREAD[0]: lambda partial: np.save(partial, spread.values),
+        SPREAD[1]: lambda partial: partial.write_bytes(_encoded(shown, partial)),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import cv2
@@ -111,8 +112,29 @@ def depth_with_bar(depth: np.ndarray, unit: str, title: str = "") -> np.ndarray:
         `LARGEST` and margins on a side, (H', W', 3) uint8 RGB. Its size does not depend on the title.
     """
     depth = thin(depth)
-    near, far = inverse_limits(depth)
-    rows, columns = depth.shape
+    ticks = np.geomspace(*inverse_limits(depth), 6)
+    with np.errstate(divide="ignore"):
+        return _with_bar(np.log(depth), np.log(ticks), np.exp, DEPTH_COLORS, f"depth in {unit}", title)
+
+
+def spread_with_bar(spread: np.ndarray, title: str = "") -> np.ndarray:
+    """How far predictions lie apart (see `Spread`) in colour, dark where they agree, with a bar.
+
+    Args:
+        spread: standard deviation of log depth, (H, W), 0 or more.
+        title: see `depth_with_bar`, as is the picture.
+    """
+    spread = thin(spread)
+    most = max(float(np.percentile(spread, 98)), 1e-3)
+    label = "standard deviation of log depth"
+    return _with_bar(spread, np.linspace(0, most, 6), lambda value: value, ERROR_COLORS, label, title)
+
+
+def _with_bar(
+    values: np.ndarray, ticks: np.ndarray, read: Callable[[float], float], colors: str, label: str, title: str
+) -> np.ndarray:
+    """A map (H, W) in colours between the first and the last tick, and a bar with what is `read` of its ticks."""
+    rows, columns = values.shape
     scale = min(max(600 / columns, 1), LARGEST / max(rows, columns))
     height, width = max(round(rows * scale), 1), max(round(columns * scale), 1)
     whole_width, whole_height = max(width, 200) + BAR, max(height, 150) + ABOVE
@@ -120,8 +142,7 @@ def depth_with_bar(depth: np.ndarray, unit: str, title: str = "") -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     bottom = (whole_height - ABOVE - height) / 2 + MARGIN
     axes = figure.add_axes((MARGIN / whole_width, bottom / whole_height, width / whole_width, height / whole_height))
-    with np.errstate(divide="ignore"):
-        shown = axes.imshow(np.log(depth), vmin=np.log(near), vmax=np.log(far), cmap=DEPTH_COLORS, aspect="auto")
+    shown = axes.imshow(values, vmin=ticks[0], vmax=ticks[-1], cmap=colors, aspect="auto")
     axes.set_axis_off()
     if title:
         write_text(
@@ -135,8 +156,7 @@ def depth_with_bar(depth: np.ndarray, unit: str, title: str = "") -> np.ndarray:
         )
     tall = whole_height - ABOVE - 2 * MARGIN
     place = ((width + 2 * MARGIN) / whole_width, 2 * MARGIN / whole_height, 20 / whole_width, tall / whole_height)
-    ticks = np.geomspace(near, far, 6)
-    bar = figure.colorbar(shown, cax=figure.add_axes(place), label=f"depth in {unit}", ticks=np.log(ticks))
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{np.exp(value):.3g}"))
+    bar = figure.colorbar(shown, cax=figure.add_axes(place), label=label, ticks=ticks)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{read(value):.3g}"))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -106,7 +106,8 @@ class TR2M(BaseModel):
             inputs: normalised images, (B, 3, H, W), H and W multiples of the patch size.
             data_samples: one per image, with `relative_depth_map` and `text_features`.
             mode: `tensor` returns a `TR2MOutput`; `loss` a dict of losses, for samples with `gt_depth_map`;
-                `predict` the samples with `pred_depth_map`, `scale_map` and `shift_map`.
+                `predict` the samples with `pred_depth_map`, `scale_map` and `shift_map`, and with `image_features`, so
+                that the picture need not be encoded again for another sentence.
 
         Raises:
             InputError: H or W is no multiple of the patch size, or relative depth is of another size.
@@ -121,14 +122,15 @@ class TR2M(BaseModel):
             sizes = [" × ".join(str(side) for side in shape[-2:]) for shape in (relative.shape, inputs.shape)]
             raise InputError(f"relative depth of {sizes[0]} does not match images of {sizes[1]}: resize one of them")
         text = torch.stack([sample.text_features for sample in data_samples])
-        maps = self.rescale_net(self._image_features(inputs, data_samples), text, patch_hw)
+        features = self._image_features(inputs, data_samples)
+        maps = self.rescale_net(features, text, patch_hw)
         output = TR2MOutput(rescale(relative, maps.scale, maps.shift), maps.scale, maps.shift)
         if mode == "tensor":
             return output
         if mode == "loss":
             return self._losses(output, relative, inputs, data_samples)
         if mode == "predict":
-            return self._attach(output, data_samples)
+            return self._attach(output, features, data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', not {mode!r}")
 
     def _image_features(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
@@ -166,8 +168,9 @@ class TR2M(BaseModel):
         return mean, std
 
     @staticmethod
-    def _attach(output: TR2MOutput, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        for sample, depth, scale, shift in zip(data_samples, *output, strict=True):
+    def _attach(output: TR2MOutput, features: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
+        for sample, depth, scale, shift, tokens in zip(data_samples, *output, features, strict=True):
+            sample.image_features = tokens
             sample.pred_depth_map = PixelData(data=depth)
             sample.scale_map = PixelData(data=scale)
             sample.shift_map = PixelData(data=shift)
