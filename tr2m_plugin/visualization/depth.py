@@ -126,8 +126,8 @@ def spread_with_bar(spread: np.ndarray, title: str = "") -> np.ndarray:
     """
     spread = thin(spread)
     most = max(float(np.percentile(spread, 98)), 1e-3)
-    label = "standard deviation of log depth"
-    return _with_bar(spread, np.linspace(0, most, 6), lambda value: value, ERROR_COLORS, label, title)
+    label = "standard deviation of log depth in %"  # three digits, for which there is room
+    return _with_bar(spread, np.linspace(0, most, 6), lambda value: 100 * value, ERROR_COLORS, label, title)
 
 
 def _with_bar(
