@@ -83,7 +83,7 @@ class Confidence:
         listed = [] if given is True else [given] if isinstance(given, str) else given
         if not isinstance(listed, (list, tuple)):
             raise InputError(f"confidence is True, or a list of further sentences, not {given!r:.100}")
-        self.others = [check_sentence(text, f"sentence {number} of confidence") for number, text in enumerate(listed)]
+        self.others = [check_sentence(text, f"further sentence {number}") for number, text in enumerate(listed, 1)]
         self.sources = sources
         # Apart from the inferencer's: a batch's padding reaches its sentences' last digits.
         self._embeddings: dict[str, Tensor] = {}
@@ -95,13 +95,13 @@ class Confidence:
             name: the picture's.
             text: its sentence.
         """
-        others = self.others or self._beside(name, text)
+        others = [one for one in self.others or self._beside(name, text) if one != text]
         if not others:
             return {text: text, **{form.format(text): text for form in PARAPHRASES}}
         return {one: one for one in list(dict.fromkeys([text, *others]))[:MOST]}
 
     def _beside(self, name: str, text: str) -> list[str]:
-        """The further lines of the text file that a sentence is from."""
+        """The lines of the text file that a sentence is from."""
         path = find_sentence(Path(self.sources[name])) if name in self.sources else None
         lines = [] if path is None else [cut_sentence(line, str(path)) for line in read_lines(path)]
         return [line for line in lines if any(map(str.isalpha, line))] if lines[:1] == [text] else []
