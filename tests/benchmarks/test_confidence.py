@@ -113,3 +113,17 @@ def test_what_is_missing_is_one_line(measured, tmp_path, capsys):
 
 def test_the_page_of_the_package_has_a_place(repository):
     assert confidence.BLOCK.search((repository / "docs" / "predict.md").read_text())
+
+
+def test_the_summary_counts_what_the_curves_say():
+    flat, low = np.ones(confidence.STEPS), np.linspace(1, 0.4, confidence.STEPS)
+    better = {"spread": low, "predicted depth": flat, "random": flat, "oracle": low / 2}
+    worse = {**better, "spread": flat, "predicted depth": low}
+    made = [
+        confidence.Result(None, "", 0, {}, curves, pooled, 0)
+        for curves, pooled in ((better, worse), (better, better), (worse, worse))
+    ]
+    assert confidence.summary(made) == (
+        "Of 3 datasets, the spread is better than predicted depth in a picture on 2 and over all on 1, "
+        "than random in a picture on 2 and over all on 1."
+    )
