@@ -94,7 +94,7 @@ def is_reference(source: str) -> bool:
     return ".safetensors#" in source
 
 
-def read_image(source: str, bits: int | None = None, one_channel: bool = False) -> np.ndarray:
+def read_image(source: str, bits: int | None = None, one_channel: bool = False, raw: bool = False) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB, upright, from a file or an array reference.
 
     Pictures are turned as their EXIF data say, and colours of an ICC profile become sRGB's. Grey, 1-bit and palette
@@ -108,6 +108,8 @@ def read_image(source: str, bits: int | None = None, one_channel: bool = False) 
         bits: significant bits of a 16-bit picture; 16 takes the whole range. Default: see above.
         one_channel: whether more than 8 bits in one channel are taken for a picture too. Default: False, they are
             refused as a depth map.
+        raw: whether colours are taken as they are stored, without profile and alpha, as other programs measure
+            published pictures. Default: False, as they are seen.
 
     Raises:
         InputError: the file is missing, cannot be read, is not a picture, is a depth map, is cut off or damaged, has
@@ -117,11 +119,12 @@ def read_image(source: str, bits: int | None = None, one_channel: bool = False) 
     if is_reference(source):
         return read_array(source)
     header, content = read_content(source, "picture", deep=one_channel)
-    if not header.by_opencv:
+    if not header.by_opencv or not (header.plain or raw):
         return decode_with_pillow(source, header, content)
-    flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    clear = header.alpha and not raw
+    flags = cv2.IMREAD_UNCHANGED if clear else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     pixels = decode(source, header, content, flags, "picture")
-    alpha = (pixels[..., 3] >> 8).astype(np.uint8) if header.alpha else None
+    alpha = (pixels[..., 3] >> 8).astype(np.uint8) if clear else None
     pixels = pixels if alpha is None else pixels[..., :3]
     if pixels.dtype == np.uint16:
         pixels = to_8_bits(pixels, bits or significant_bits(pixels, header, content), content)
@@ -129,7 +132,7 @@ def read_image(source: str, bits: int | None = None, one_channel: bool = False) 
         pixels = floats_to_8_bits(pixels, source)
     if pixels.dtype != np.uint8:
         raise InputError(f"{source} is a picture of {pixels.dtype}: convert it to 8 bits")
-    image = to_srgb(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), header.profile, source)
+    image = to_srgb(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), None if raw else header.profile, source)
     return image if alpha is None else over_white(image, alpha)
 
 

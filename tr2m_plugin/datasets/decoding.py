@@ -11,7 +11,15 @@ import cv2
 import numpy as np
 
 from tr2m_plugin.datasets.colors import to_rgb
-from tr2m_plugin.datasets.headers import ORIENTATION, Header, check_dimensions, open_picture, read_header, turn
+from tr2m_plugin.datasets.headers import (
+    ORIENTATION,
+    Header,
+    check_dimensions,
+    is_planar,
+    open_picture,
+    read_header,
+    turn,
+)
 from tr2m_plugin.datasets.heif import is_media, missing
 from tr2m_plugin.errors import InputError, require
 from tr2m_plugin.files import file_size, reading
@@ -132,15 +140,18 @@ def decode_with_pillow(source: str, header: Header, content: bytes) -> np.ndarra
     try:
         with warnings.catch_warnings(), open_picture(source) as picture:
             warnings.simplefilter("ignore")
+            if picture.format == "TIFF" and is_planar(picture.tag_v2):  # of which Pillow makes noise
+                raise pillow.UnidentifiedImageError
             picture.load()
             turned = header.orientation
-            if content.startswith(TIFF_STARTS):  # which some versions of Pillow turn
+            if picture.format == "TIFF":  # which some versions of Pillow turn
                 turned = picture.getexif().get(ORIENTATION)
             return turn(to_rgb(picture, source), turned)
     except pillow.UnidentifiedImageError as error:
         raise InputError(f"{source} is not a picture that can be read: {RARE}") from error
     except Exception as error:  # what a broken file makes of a decoder is anybody's guess
-        raise InputError(f"{source} is damaged ({error}): copy or download it again") from error
+        rare = f"; or {RARE}" if content.startswith(TIFF_STARTS) else ""
+        raise InputError(f"{source} is damaged ({error}): copy or download it again{rare}") from error
 
 
 def decode_bytes(content: bytes, flags: int) -> np.ndarray | None:

@@ -29,7 +29,7 @@ DEPTH_MODES = ("I", "F")
 """What Pillow calls one channel of more than 8 bits begins with one of these."""
 
 ORIENTATION, ROWS, COLUMNS, CHANNELS, LARGEST = 274, 257, 256, 277, 281
-BITS, COMPRESSION, COLOURS, PLANES, SIGN = 258, 259, 262, 284, 339
+BITS, COMPRESSION, COLOURS, PLANES = 258, 259, 262, 284
 """Tags of TIFF; the first is EXIF's too."""
 
 COMPRESSED, COLOURED = (1, 2, 3, 4, 5, 8, 32773, 32946), (0, 1, 2, 3)
@@ -52,7 +52,8 @@ class Header:
         frames: how many pictures it holds.
         alpha: whether some of it is transparent.
         profile: ICC profile of its colours; None where there is none.
-        by_opencv: whether OpenCV decodes what its pixels are, besides profile and orientation.
+        by_opencv: whether OpenCV decodes its numbers.
+        plain: whether these are what is seen, but for profile, orientation and an alpha channel of 16 bits.
     """
 
     size: tuple[int, int]
@@ -63,6 +64,7 @@ class Header:
     alpha: bool = False
     profile: bytes | None = None
     by_opencv: bool = True
+    plain: bool = True
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -149,16 +151,15 @@ def _tiff_header(source: str | os.PathLike) -> Header | None:
         return None
 
 
+def is_planar(tags: Any) -> bool:
+    """Whether a TIFF with such tags has channels of more than 8 bits, one after another."""
+    return tags.get(CHANNELS, 1) > 1 and tags.get(PLANES, 1) != 1 and int(np.max(tags.get(BITS, 1))) > 8
+
+
 def _is_common(tags: Any) -> bool:
     """Whether every OpenCV decodes a TIFF with such tags."""
-    channels = int(tags.get(CHANNELS, 1))
-    bits, kinds = (set(np.atleast_1d(tags.get(tag, 1)).tolist()) for tag in (BITS, SIGN))
-    return (
-        tags.get(COMPRESSION, 1) in COMPRESSED
-        and tags.get(COLOURS) in COLOURED
-        and (channels == 1 or tags.get(PLANES, 1) == 1)
-        and not (kinds == {3} and bits == {16})
-    )
+    common = tags.get(COMPRESSION, 1) in COMPRESSED and tags.get(COLOURS) in COLOURED
+    return common and not is_planar(tags)
 
 
 def _header(picture: Any, exif: Any) -> Header:
@@ -170,13 +171,11 @@ def _header(picture: Any, exif: Any) -> Header:
     if picture.format == "TIFF":
         # some versions of Pillow have turned the size already
         orientation, height, width, largest = (picture.tag_v2.get(tag) for tag in (ORIENTATION, ROWS, COLUMNS, LARGEST))
-        opencv = _is_common(picture.tag_v2) and not alpha
+        opencv = _is_common(picture.tag_v2)
     else:
         with suppress(Exception):  # broken EXIF data say nothing
             exif.load(picture.info.get("exif"))  # `getexif` would decode a PNG
         orientation = exif.get(ORIENTATION)
-        # Pillow keeps 8 of 16 bits, OpenCV no colours of inks
-        opencv = opencv and (not alpha or _is_wide(picture)) and not (profile and picture.mode == "CMYK")
     return Header(
         (height, width),
         orientation if orientation in range(1, 9) else None,
@@ -186,6 +185,8 @@ def _header(picture: Any, exif: Any) -> Header:
         alpha,
         profile,
         opencv,
+        # Pillow keeps 8 of 16 bits, and OpenCV no inks
+        (not alpha or _is_wide(picture)) and not (profile and picture.mode == "CMYK"),
     )
 
 
