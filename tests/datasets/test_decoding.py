@@ -200,8 +200,8 @@ def test_what_is_not_read_comes_with_a_hint(tmp_path):
     for name, content, hint in (
         ("a.dng", b"II*\0", "convert it to JPEG"),
         ("a.mp4", b"\0\0\0\x18ftypisom", "a video: extract its frames"),
-        ("a.jpg", b"\0\0\0\x18ftypisom", "is it a video, or damaged"),
-        ("a.heic", b"\0\0\0\x18ftypheic", "is it a video, or damaged"),
+        ("a.jpg", b"\0\0\0\x18ftypisom", "is it damaged, or a video"),
+        ("a.heic", b"\0\0\0\x18ftypheic", "is it damaged, or a video"),
         ("b.jpg", b"", "it is empty"),
         ("c.jpg", b"<!DOCTYPE html>", "it is text and begins with '<!DOCTYPE html>'"),
     ):

@@ -72,7 +72,7 @@ BAD = {
     "cut.jpg": (jpeg()[:-40], "is cut off"),
     "text.jpg": (b"no picture", "is not a picture"),
     "empty.png": (b"", "is not a picture"),
-    "phone.jpg": (b"\0\0\0\x18ftypheic", "is it a video, or damaged"),
+    "phone.jpg": (b"\0\0\0\x18ftypheic", "is it damaged, or a video"),
     "f.heic": (b"", "it is empty"),
     "claims.jpg": (claim(12000, 12000), "12000 × 12000 pixels, more than 120,000,000"),
     "claims_more.jpg": (claim(20000, 20000), "more than 240,000,000 pixels"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,12 @@ SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 TRANSPARENT = ("RGBA", "RGBa", "LA", "PA")
 """What Pillow calls pixels with an alpha channel."""
+
+EXACT = 0x0100
+"""Tells LittleCMS to take no short cuts, which are far off in dark greys."""
+
+Conversion = tuple[str, Callable[[Any], np.ndarray]]
+"""The mode of the pixels that it takes, and what makes (H, W, 3) uint8 of them: of inks of a picture of PIL's."""
 
 STRIP = 4_000_000
 """Pixels that are converted at a time."""
@@ -53,13 +60,10 @@ def to_srgb(pixels: np.ndarray, profile: bytes | None, source: str) -> np.ndarra
     space, convert = found
     if space == "L" and not (np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(*pixels.T[1:])):
         return pixels
-    image: Any = require("PIL.Image", "to convert colours", "data")
     result = np.empty_like(pixels)
     rows = max(STRIP // pixels.shape[1], 1)
     for start in range(0, len(pixels), rows):
-        part = pixels[start : start + rows]
-        part = np.ascontiguousarray(part[..., 0]) if space == "L" else part
-        result[start : start + rows] = np.asarray(convert.apply(image.fromarray(part)))
+        result[start : start + rows] = convert(pixels[start : start + rows])
     return result
 
 
@@ -75,14 +79,14 @@ def to_rgb(picture: Any, source: str = "a picture") -> np.ndarray:
         return np.array(_from_lab().apply(picture))
     inks = _conversion_of(profile, source) if picture.mode == "CMYK" else None
     if inks is not None and inks[0] == "CMYK":
-        return np.array(inks[1].apply(picture))
+        return inks[1](picture)
     if picture.mode in TRANSPARENT or "transparency" in picture.info:
         pixels = np.array(picture.convert("RGBA"))
         return over_white(to_srgb(np.ascontiguousarray(pixels[..., :3]), profile, source), pixels[..., 3])
     return to_srgb(np.array(picture.convert("RGB")), profile, source)
 
 
-def _conversion_of(profile: bytes | None, source: str) -> tuple[str, Any] | None:
+def _conversion_of(profile: bytes | None, source: str) -> Conversion | None:
     """See `_conversion`; None also where there is no profile, or a broken one."""
     try:
         return None if profile is None else _conversion(profile)
@@ -92,22 +96,30 @@ def _conversion_of(profile: bytes | None, source: str) -> tuple[str, Any] | None
 
 
 @lru_cache(maxsize=8)
-def _conversion(profile: bytes) -> tuple[str, Any] | None:
-    """The mode of pixels that a profile is of, and what brings them to sRGB; None where they are there already."""
+def _conversion(profile: bytes) -> Conversion | None:
+    """What brings pixels of a profile to sRGB; None where they are there already."""
     cms: Any = require("PIL.ImageCms", "to convert colours", "data")
     image: Any = require("PIL.Image", "to convert colours", "data")
     opened = cms.ImageCmsProfile(io.BytesIO(profile))
     space = SPACES.get(opened.profile.xcolor_space.strip())
     if space is None:
         return None
-    convert = cms.buildTransform(opened, cms.createProfile("sRGB"), space, "RGB")
+    transform = cms.buildTransform(opened, cms.createProfile("sRGB"), space, "RGB", flags=EXACT if space == "L" else 0)
     if space == "CMYK":
-        return space, convert
+        return space, lambda picture: np.array(transform.apply(picture))
+    if space == "L":
+        ramp = np.arange(256, dtype=np.uint8)[None]
+        table = np.asarray(transform.apply(image.fromarray(ramp)))[0]
+        return (
+            None if np.abs(table.astype(int) - ramp.T).max() <= SAME else (space, lambda pixels: table[pixels[..., 0]])
+        )
     steps = np.arange(0, 256, 15, dtype=np.uint8)
-    colors = np.stack(np.meshgrid(*[steps] * 3), -1).reshape(1, -1, 3) if space == "RGB" else steps[None]
-    converted = np.asarray(convert.apply(image.fromarray(colors))).astype(int)
-    difference = converted - (colors if space == "RGB" else colors[..., None])
-    return None if np.abs(difference).max() <= SAME else (space, convert)
+    colors = np.stack(np.meshgrid(*[steps] * 3), -1).reshape(1, -1, 3)
+
+    def convert(pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(transform.apply(image.fromarray(pixels)))
+
+    return None if np.abs(convert(colors).astype(int) - colors).max() <= SAME else (space, convert)
 
 
 @lru_cache(maxsize=1)

@@ -88,13 +88,13 @@ def read_content(source: str, kind: str, deep: bool = True) -> tuple[Header, byt
 
 def _why(source: str, content: bytes) -> str:
     """Why a file cannot be read, behind a colon; nothing where nobody knows."""
-    hint = missing(source, content) or hint_of(source)
+    hint, line = missing(source, content) or hint_of(source), content[:200].partition(b"\n")[0].strip()
     if hint is None and not content:
         hint = "it is empty"
     elif hint is None and is_media(content):
-        hint = "is it a video, or damaged?"
-    elif hint is None and content[:200].isascii() and content[:200].decode().isprintable():
-        hint = f"it is text and begins with {content[:40].decode()!r}"
+        hint = "is it damaged, or a video?"
+    elif hint is None and line and line.isascii() and line.decode().isprintable():
+        hint = f"it is text and begins with {line[:40].decode()!r}"
     return f": {hint}" if hint else ""
 
 
