@@ -80,8 +80,8 @@ def read_content(source: str, kind: str, deep: bool = True) -> tuple[Header, byt
             warn_once(f"{source} holds {header.frames} pictures: the first is taken")
     with reading(source):
         content = Path(source).read_bytes()
-    jpeg_data(source, content)
     if header is None:
+        _jpeg_data(source, content)
         raise InputError(f"{source} is not a {kind} that can be read{_why(source, content)}")
     return header, content
 
@@ -114,7 +114,7 @@ def decode(source: str, header: Header, content: bytes, flags: int, kind: str) -
     tiff = content.startswith(TIFF_STARTS)
     if not header.by_opencv and (tiff or is_media(content)):
         raise InputError(f"{source} is not a {kind} that can be read: {RARE}")
-    data = jpeg_data(source, content)
+    data = _jpeg_data(source, content)
     pixels = decode_bytes(content, flags)
     if pixels is None:
         raise InputError(f"{source} is not a {kind} that can be read: is it damaged?")
@@ -137,6 +137,7 @@ def decode_with_pillow(source: str, header: Header, content: bytes) -> np.ndarra
         InputError: it is damaged, or of a kind that Pillow does not decode either.
     """
     pillow: Any = require("PIL.Image", "to read pictures", "data")
+    _jpeg_data(source, content)
     try:
         with warnings.catch_warnings(), open_picture(source) as picture:
             warnings.simplefilter("ignore")
@@ -196,7 +197,7 @@ def floats_to_8_bits(pixels: np.ndarray, source: str) -> np.ndarray:
     return np.round(pixels * 255).astype(np.uint8)
 
 
-def jpeg_data(source: str, content: bytes) -> tuple[int, int] | None:
+def _jpeg_data(source: str, content: bytes) -> tuple[int, int] | None:
     """Where the data of a JPEG begin and end; None of what is no JPEG or has no pixels.
 
     Raises:

@@ -107,9 +107,13 @@ def open_picture(source: str | os.PathLike) -> Any:
         Exception: it is no picture of the formats that are read; a broken file may raise anything.
     """
     pillow: Any = require("PIL.Image", "to read the sizes of pictures", "data")
-    with open(source, "rb") as file:
-        start = file.read(START)
-    return pillow.open(source, formats=decoders() if is_media(start) else FORMATS)
+    try:
+        return pillow.open(source, formats=FORMATS)
+    except pillow.UnidentifiedImageError:
+        with open(source, "rb") as file:
+            if not is_media(file.read(START)):
+                raise
+    return pillow.open(source, formats=decoders())
 
 
 def read_header(source: str | os.PathLike) -> Header | None:
