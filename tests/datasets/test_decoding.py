@@ -198,12 +198,15 @@ def test_of_several_frames_the_first_is_taken_and_it_is_said(tmp_path, caplog):
 
 def test_what_is_not_read_comes_with_a_hint(tmp_path):
     for name, content, hint in (
-        ("a.heic", b"\0\0\0\x18ftypheic", "convert it to JPEG"),
+        ("a.dng", b"II*\0", "convert it to JPEG"),
         ("a.mp4", b"\0\0\0\x18ftypisom", "a video: extract its frames"),
-        ("a.jpg", b"\0\0\0\x18ftypheic", "is it HEIC or a video"),
+        ("a.jpg", b"\0\0\0\x18ftypisom", "is it damaged, or a video"),
+        ("a.heic", b"\0\0\0\x18ftypheic", "is it damaged, or a video"),
+        ("b.jpg", b"", "it is empty"),
+        ("c.jpg", b"<!DOCTYPE html>", "it is text and begins with '<!DOCTYPE html>'"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=rf"{name} is not a picture that OpenCV can read: {hint}"):
+        with pytest.raises(InputError, match=rf"{name} is not a picture that can be read: {hint}"):
             read_image(str(tmp_path / name))
 
 

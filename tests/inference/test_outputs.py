@@ -101,6 +101,17 @@ def test_a_cloud_that_cannot_be_is_told_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("strip", [1, 20, 10**6])
+def test_the_png_of_a_gigantic_picture_is_made_in_strips(tmp_path, monkeypatch, strip):
+    monkeypatch.setattr("tr2m_plugin.inference.outputs.STRIP", strip)
+    depth = np.linspace(1, 130, 63, dtype=np.float32).reshape(7, 9)
+    write_prediction(tmp_path, prediction(depth), png_unit="mm")
+    millimetres = np.round(depth * 1000)
+    stored = cv2.imread(str(tmp_path / "a_depth.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_allclose(stored, np.where(millimetres > 65535, 0, millimetres), atol=1)
+    assert json.loads((tmp_path / "a.json").read_text())["png_beyond"] == (millimetres > 65535).sum() > 0
+
+
 def test_a_png_in_millimetres_for_ros(tmp_path):
     depth = np.array([[0.5, 65.536], [2.0004, 70.0]])
     write_prediction(tmp_path, prediction(depth), png_unit="mm")

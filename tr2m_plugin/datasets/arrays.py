@@ -14,7 +14,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tr2m_plugin.datasets.decoding import JPEG_START, decode, significant_bits, to_8_bits
+from tr2m_plugin.datasets.colors import over_white, to_srgb
+from tr2m_plugin.datasets.decoding import (
+    JPEG_START,
+    decode,
+    decode_with_pillow,
+    floats_to_8_bits,
+    read_content,
+    significant_bits,
+    to_8_bits,
+)
 from tr2m_plugin.datasets.headers import Header, read_header, turn_with
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import file_size, reading, write_whole
@@ -85,32 +94,46 @@ def is_reference(source: str) -> bool:
     return ".safetensors#" in source
 
 
-def read_image(source: str, bits: int | None = None, one_channel: bool = False) -> np.ndarray:
+def read_image(source: str, bits: int | None = None, one_channel: bool = False, raw: bool = False) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB, upright, from a file or an array reference.
 
-    Pictures are turned as their EXIF data say. Grey, 1-bit and palette pictures get three channels, CMYK becomes RGB,
-    transparency is dropped, and of several frames the first is taken, with a warning. 16 bits are brought to 8 by the
-    range of their significant bits: as the file says, else the fewest of 8, 10, 12, 14 and 16 that hold the picture's
-    largest number, so that 12 bits in 16 are as bright as they should be.
+    Pictures are turned as their EXIF data say, and colours of an ICC profile become sRGB's. Grey, 1-bit and palette
+    pictures get three channels, CMYK and LAB become RGB, what is transparent shows white behind it, and of several
+    frames the first is taken, with a warning. 16 bits are brought to 8 by the range of their significant bits: as the
+    file says, else the fewest of 8, 10, 12, 14 and 16 that hold the picture's largest number, so that 12 bits in 16 are
+    as bright as they should be. Floats are shares of white.
 
     Args:
         source: file or array reference.
         bits: significant bits of a 16-bit picture; 16 takes the whole range. Default: see above.
         one_channel: whether more than 8 bits in one channel are taken for a picture too. Default: False, they are
             refused as a depth map.
+        raw: whether colours are taken as they are stored, without profile and alpha, as other programs measure
+            published pictures. Default: False, as they are seen.
 
     Raises:
         InputError: the file is missing, cannot be read, is not a picture, is a depth map, is cut off or damaged, has
-            more than 120 million pixels (or `TR2M_MAX_PIXELS`) or a side 50 times the other; the message names it.
+            more than 120 million pixels (or `TR2M_MAX_PIXELS`) or a side 50 times the other, or needs a decoder that is
+            not installed; the message names it.
     """
     if is_reference(source):
         return read_array(source)
-    pixels, header, content = decode(source, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, "picture", deep=one_channel)
+    header, content = read_content(source, "picture", deep=one_channel)
+    if not header.by_opencv or not (header.plain or raw):
+        return decode_with_pillow(source, header, content)
+    clear = header.alpha and not raw
+    flags = cv2.IMREAD_UNCHANGED if clear else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    pixels = decode(source, header, content, flags, "picture")
+    alpha = (pixels[..., 3] >> 8).astype(np.uint8) if clear else None
+    pixels = pixels if alpha is None else pixels[..., :3]
     if pixels.dtype == np.uint16:
         pixels = to_8_bits(pixels, bits or significant_bits(pixels, header, content), content)
+    elif pixels.dtype.kind == "f":
+        pixels = floats_to_8_bits(pixels, source)
     if pixels.dtype != np.uint8:
         raise InputError(f"{source} is a picture of {pixels.dtype}: convert it to 8 bits")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    image = to_srgb(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), None if raw else header.profile, source)
+    return image if alpha is None else over_white(image, alpha)
 
 
 def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
@@ -129,7 +152,8 @@ def read_stored(source: str, kinds: str = "fiu") -> np.ndarray:
     elif source.endswith(".npy"):
         stored = _load_npy(source)
     else:
-        stored, _, content = decode(source, cv2.IMREAD_UNCHANGED, "depth map")
+        header, content = read_content(source, "depth map")
+        stored = decode(source, header, content, cv2.IMREAD_UNCHANGED, "depth map")
         if content.startswith(JPEG_START):
             raise InputError(f"{source} is a JPEG, which changes numbers: depth and masks are PNG, TIFF or .npy files")
     if stored.dtype.kind not in kinds:

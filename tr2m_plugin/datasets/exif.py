@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from tr2m_plugin.datasets.headers import FORMATS, Header, same_shape
+from tr2m_plugin.datasets.headers import Header, open_picture, same_shape
 from tr2m_plugin.errors import require
 
 EXIF, FOCAL, FOCAL_35, WIDTH, HEIGHT, PLANE_X, PLANE_Y, PLANE_UNIT = (
@@ -66,7 +66,7 @@ def _read_tags(source: str | os.PathLike) -> Mapping[int, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with pillow.open(source, formats=FORMATS) as picture:
+            with open_picture(source) as picture:
                 exif = picture.getexif() if picture.format == "TIFF" else pillow.Exif()
                 if picture.format != "TIFF":
                     exif.load(picture.info.get("exif"))  # `getexif` would decode a PNG

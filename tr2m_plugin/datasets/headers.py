@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tr2m_plugin.datasets.colors import TRANSPARENT
+from tr2m_plugin.datasets.heif import START, decoders, is_media
 from tr2m_plugin.errors import InputError, require
 
 MAX_PIXELS, LIMIT = 120_000_000, "TR2M_MAX_PIXELS"
@@ -19,12 +21,20 @@ MAX_RATIO = 50
 """How many times longer than the other a picture's side may be."""
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "DIB", "TIFF", "WEBP", "JPEG2000")
-ANIMATED = ("GIF", "PNG", "WEBP", "TIFF")
+ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")
+BY_PILLOW = ("GIF", "HEIF", "AVIF")
+"""What OpenCV does not decode, or some versions of it."""
+
 DEPTH_MODES = ("I", "F")
 """What Pillow calls one channel of more than 8 bits begins with one of these."""
 
 ORIENTATION, ROWS, COLUMNS, CHANNELS, LARGEST = 274, 257, 256, 277, 281
+BITS, COMPRESSION, COLOURS, PLANES = 258, 259, 262, 284
 """Tags of TIFF; the first is EXIF's too."""
+
+COMPRESSED, COLOURED = (1, 2, 3, 4, 5, 8, 32773, 32946), (0, 1, 2, 3)
+"""Of TIFF, what every OpenCV decodes: CCITT's, LZW, deflate and PackBits; grey, RGB and palettes. Of others it may give
+noise without a word."""
 
 TURNED, FLIPPED_ROWS, FLIPPED_COLUMNS = (5, 6, 7, 8), (3, 4, 7, 8), (2, 3, 6, 7)
 """Orientations by what `turn` does."""
@@ -40,6 +50,10 @@ class Header:
         deep: whether it has one channel of more than 8 bits, as depth maps have.
         bits: how many of 16 bits carry the picture; None where the file does not say.
         frames: how many pictures it holds.
+        alpha: whether some of it is transparent.
+        profile: ICC profile of its colours; None where there is none.
+        by_opencv: whether OpenCV decodes its numbers.
+        plain: whether these are what is seen, but for profile, orientation and an alpha channel of 16 bits.
     """
 
     size: tuple[int, int]
@@ -47,6 +61,10 @@ class Header:
     deep: bool = False
     bits: int | None = None
     frames: int = 1
+    alpha: bool = False
+    profile: bytes | None = None
+    by_opencv: bool = True
+    plain: bool = True
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -82,6 +100,22 @@ def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(one[0] * other[1] / (one[1] * other[0]) - 1) < 0.01
 
 
+def open_picture(source: str | os.PathLike) -> Any:
+    """Pillow's picture of a file, which is not decoded yet.
+
+    Raises:
+        Exception: it is no picture of the formats that are read; a broken file may raise anything.
+    """
+    pillow: Any = require("PIL.Image", "to read the sizes of pictures", "data")
+    try:
+        return pillow.open(source, formats=FORMATS)
+    except pillow.UnidentifiedImageError:
+        with open(source, "rb") as file:
+            if not is_media(file.read(START)):
+                raise
+    return pillow.open(source, formats=decoders())
+
+
 def read_header(source: str | os.PathLike) -> Header | None:
     """What a file says of itself; None where it is no picture, or none that tells.
 
@@ -98,7 +132,7 @@ def read_header(source: str | os.PathLike) -> Header | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with pillow.open(source, formats=FORMATS) as picture:
+            with open_picture(source) as picture:
                 return _header(picture, pillow.Exif())
     except pillow.DecompressionBombError as error:
         raise InputError(f"{source} has more than {2 * limit:,} pixels: make it smaller, or set {LIMIT}") from error
@@ -110,21 +144,38 @@ def _tiff_header(source: str | os.PathLike) -> Header | None:
     """The header of a TIFF whose numbers Pillow does not know, such as those of 64 bits; None of any other file."""
     tiff: Any = require("PIL.TiffImagePlugin", "to read the sizes of pictures", "data")
     try:
-        with open(source, "rb") as file:
+        with open(source, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             tags = tiff.ImageFileDirectory_v2(file.read(8))
             file.seek(tags.next)
             tags.load(file)
-        return Header((int(tags[ROWS]), int(tags[COLUMNS])), tags.get(ORIENTATION), tags.get(CHANNELS, 1) == 1)
+        size, deep = (int(tags[ROWS]), int(tags[COLUMNS])), tags.get(CHANNELS, 1) == 1
+        return Header(size, tags.get(ORIENTATION), deep, by_opencv=_is_common(tags))
     except Exception:  # as above
         return None
 
 
+def is_planar(tags: Any) -> bool:
+    """Whether a TIFF with such tags has channels of more than 8 bits, one after another."""
+    return tags.get(CHANNELS, 1) > 1 and tags.get(PLANES, 1) != 1 and int(np.max(tags.get(BITS, 1))) > 8
+
+
+def _is_common(tags: Any) -> bool:
+    """Whether every OpenCV decodes a TIFF with such tags."""
+    common = tags.get(COMPRESSION, 1) in COMPRESSED and tags.get(COLOURS) in COLOURED
+    return common and not is_planar(tags)
+
+
 def _header(picture: Any, exif: Any) -> Header:
     """The header of a picture that Pillow has opened and not decoded."""
-    (width, height), largest = picture.size, None
+    (width, height), largest, opencv = picture.size, None, picture.format not in BY_PILLOW
+    deep = picture.mode.startswith(DEPTH_MODES)
+    alpha = picture.mode in TRANSPARENT or ("transparency" in picture.info and not deep)
+    profile = picture.info.get("icc_profile") or None
     if picture.format == "TIFF":
         # some versions of Pillow have turned the size already
         orientation, height, width, largest = (picture.tag_v2.get(tag) for tag in (ORIENTATION, ROWS, COLUMNS, LARGEST))
+        opencv = _is_common(picture.tag_v2)
     else:
         with suppress(Exception):  # broken EXIF data say nothing
             exif.load(picture.info.get("exif"))  # `getexif` would decode a PNG
@@ -132,10 +183,20 @@ def _header(picture: Any, exif: Any) -> Header:
     return Header(
         (height, width),
         orientation if orientation in range(1, 9) else None,
-        picture.mode.startswith(DEPTH_MODES),
+        deep,
         None if largest is None else int(np.max(largest)).bit_length(),
         getattr(picture, "n_frames", 1) if picture.format in ANIMATED else 1,
+        alpha,
+        profile,
+        opencv,
+        # Pillow keeps 8 of 16 bits, and OpenCV no inks
+        (not alpha or _is_wide(picture)) and not (profile and picture.mode == "CMYK"),
     )
+
+
+def _is_wide(picture: Any) -> bool:
+    """Whether a PNG has 16 bits in each of four channels."""
+    return picture.format == "PNG" and picture.mode == "RGBA" and ";16" in str(picture.tile[:1])
 
 
 def turn(pixels: np.ndarray, orientation: int | None) -> np.ndarray:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from tr2m_plugin.datasets.decoding import hint_of
 from tr2m_plugin.datasets.headers import read_header
+from tr2m_plugin.datasets.heif import AVIF_SUFFIXES, HEIC_SUFFIXES
 from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import read_lines, read_text
 from tr2m_plugin.folders import count_reasons, walk
+from tr2m_plugin.warn import warn_once
 
 Picture = str | os.PathLike | np.ndarray
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".apng", *HEIC_SUFFIXES, *AVIF_SUFFIXES),
 )
 DEEP_SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2")
 """Suffixes of files that may hold depth maps."""
@@ -36,8 +36,6 @@ PAIRED = ("_rgb", "_color")
 
 MAX_SENTENCE = 2000
 """Characters; a text encoder sees the first 77 tokens."""
-
-_LOGGER = logging.getLogger("tr2m_plugin")
 
 
 def list_pictures(source: str | os.PathLike, skip: str | os.PathLike | None = None) -> list[Path]:
@@ -83,24 +81,19 @@ def list_pictures(source: str | os.PathLike, skip: str | os.PathLike | None = No
     return sorted(found.values())
 
 
-@lru_cache(maxsize=64)
-def warn_once(message: str) -> None:
-    """Logs a warning, but not again: commands that count pictures first list them twice."""
-    _LOGGER.warning("%s", message)
-
-
 def _kind(file: Path) -> str | None:
     """Why a regular file of a folder is left out; None of a picture, and "" of a text file, without a word."""
-    suffix = file.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        hint = hint_of(file.name)
+    suffix, hint = file.suffix.lower(), hint_of(file.name)
+    if hint or suffix not in (*IMAGE_SUFFIXES, ""):
         return "" if suffix == ".txt" else f"{suffix} ({hint})" if hint else "of other kinds"
     if is_prediction(file):
         return "predictions of tr2m"
     try:
-        header = read_header(file) if suffix in DEEP_SUFFIXES else None
+        header = read_header(file) if suffix in (*DEEP_SUFFIXES, "") else None
     except InputError:  # which reading it will say
         return None
+    if header is None and not suffix:
+        return "of other kinds"
     return "depth maps? (more than 8 bits in one channel)" if header is not None and header.deep else None
 
 

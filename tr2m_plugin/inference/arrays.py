@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from tr2m_plugin.datasets.colors import to_rgb
 from tr2m_plugin.datasets.pictures import free_name, printable
 from tr2m_plugin.errors import InputError
 
 Input = Any
 """A path, an (H, W, 3) uint8 RGB array, or a picture of PIL's."""
 
-PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB")
 
 
 def to_pictures(inputs: Input | Sequence[Input]) -> Any:
@@ -39,7 +40,7 @@ def _to_picture(one: Input) -> str | os.PathLike | np.ndarray:
 
         if one.mode not in PIL_MODES:
             raise InputError(f"a picture of PIL's in the mode {one.mode} is not 8-bit: convert it to RGB")
-        return np.array(ImageOps.exif_transpose(one).convert("RGB"))
+        return to_rgb(ImageOps.exif_transpose(one))
     raise InputError(
         f"a picture is a path, an (H, W, 3) uint8 RGB array or a picture of PIL's, not a {type(one).__name__}; of a "
         "tensor (3, H, W) in 0..1 it is (255 * tensor).byte().permute(1, 2, 0).cpu().numpy()"

@@ -32,6 +32,9 @@ SPREAD = ("_confidence.npy", "_confidence.png")
 """Endings that belong to a prediction only where it has them: `NAME_confidence` may be another picture's name."""
 MOST = 65535
 """The largest number of a 16-bit PNG."""
+STRIP = 4_000_000
+"""Pixels that are rounded at a time: copies of all of a gigantic picture take gigabytes."""
+
 CLOUD = Cloud()
 HEADER = 33
 """Bytes of a PNG before its second chunk."""
@@ -188,11 +191,15 @@ def _stored(prediction: Prediction, png_unit: str | None) -> tuple[np.ndarray, d
     if png_unit not in (None, "mm"):
         raise InputError(f"png_unit is mm or None, not {png_unit!r}")
     step = png_scale(depth) if png_unit is None else 0.001 if prediction.unit == "m" else 1.0
-    stored = np.round(depth / step)
-    beyond = stored > MOST
-    stored[beyond] = 0
-    counted = {"png_beyond": int(beyond.sum())} if png_unit else {}
-    return stored.astype(np.uint16), {"png_scale": step, **counted}
+    stored, beyond, rows = np.empty(depth.shape, np.uint16), 0, max(STRIP // depth.shape[1], 1)
+    for start in range(0, len(depth), rows):
+        rounded = np.round(depth[start : start + rows] / step)
+        far = rounded > MOST
+        rounded[far] = 0
+        stored[start : start + rows] = rounded
+        beyond += int(far.sum())
+    counted = {"png_beyond": beyond} if png_unit else {}
+    return stored, {"png_scale": step, **counted}
 
 
 def _clouds(

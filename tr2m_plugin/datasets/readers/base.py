@@ -166,7 +166,7 @@ class Reader(ABC):
     @staticmethod
     def picture(row: IndexRow) -> np.ndarray:
         """Picture of a row as stored, (H, W, 3) uint8 RGB; before crop and size."""
-        return read_image(row.image, bits=16, one_channel=True)
+        return read_image(row.image, bits=16, one_channel=True, raw=True)
 
     def index(self) -> list[IndexRow]:
         """Rows of the index, in the dataset's order; every file is there, see `allow_missing`.

@@ -77,7 +77,7 @@ class IBims1(Reader):
     def picture(row: IndexRow) -> np.ndarray:
         path, mark, field = row.image.partition("#")
         if not mark:
-            return read_image(path)
+            return read_image(path, raw=True)
         picture = _fields(path, [field])[field]
         check_stored(picture, row.image, np.uint8, (*SIZE, 3))
         return picture

@@ -102,7 +102,7 @@ class NYUv2(ListedReader):
     def picture(row: IndexRow) -> np.ndarray:
         path, mark, number = row.image.partition("#")
         if not mark:
-            return read_image(path)
+            return read_image(path, raw=True)
         with reading(path):
             picture = _variable(path, "images", int(number))[int(number)].T
         check_stored(picture, row.image, np.uint8, (*SIZE, 3))
