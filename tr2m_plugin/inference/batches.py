@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ Ready = tuple[str, np.ndarray, str]
 
 
 def make_batches(
-    pictures: Sequence[tuple[str, Any]], text: Any, batch_size: int, fail: Callable[[str, Exception], None]
+    pictures: Iterable[tuple[str, Any]], text: Any, batch_size: int, fail: Callable[[str, Exception], None]
 ) -> Iterator[list[Ready]]:
     """Pictures with their sentences, read a batch at a time.
 
