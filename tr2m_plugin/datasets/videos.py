@@ -94,12 +94,12 @@ class Clip:
                         raise InputError(f"{self.path} changes its size after {last:.2f} s, where it ends here")
                     done += 1
                     yield Frame(image, last)
-        self._check_end(done, last, damaged)
+        self._check_end(done, last, start, damaged)
 
-    def _check_end(self, done: int, last: float, damaged: int) -> None:
-        """Raises an InputError where frames lack; a file's own length ends with its last frame's."""
+    def _check_end(self, done: int, last: float, start: float, damaged: int) -> None:
+        """Raises an InputError where frames lack; some formats count a file's length from before its first frame."""
         until = last + 1 / self.fps if done else 0.0
-        short = self.seconds is not None and until < self.seconds - MISSING
+        short = self.seconds is not None and until + max(start, 0) < self.seconds - MISSING
         if not (damaged or short or not done):
             return
         found = f"{done} frames could be decoded, until {until:.2f} s"

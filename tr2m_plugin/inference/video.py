@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from tr2m_plugin.datasets.videos import Clip, Frame
+from tr2m_plugin.errors import InputError
 from tr2m_plugin.files import sweep, write_whole
 from tr2m_plugin.inference.outputs import Prediction
 from tr2m_plugin.inference.steady import SteadyScale
@@ -105,6 +106,8 @@ def predict_video(
     write_whole(depth, write)
     made = VideoFiles(depth, color, **read_facts(depth))
     write_whole(color, lambda partial: _write_colors(partial, made, clip.fps))
+    if ended and isinstance(ended[0], InputError):
+        raise InputError(f"{ended[0]}; {depth} holds the {made.frames} frames before that") from ended[0]
     if ended:
         raise ended[0]
     return made
