@@ -2,8 +2,8 @@
 
     python -m benchmarks.steady --picture kitchen.jpg --text "A small kitchen."
 
-A clip is made of one picture, by default of the miniature world: each frame with sensor noise of its own, encoded as
-H.264 and decoded again. Its median depth should be the same in every frame. Flicker is the mean of
+A clip is made of one picture, by default of the miniature world: each frame with sensor noise and exposure
+of its own, encoded as H.264 and decoded again. Its median depth should be the same in every frame. Flicker is the mean of
 |log(median of a frame / median of the frame before)|, and wander the standard deviation of the log median.
 """
 
@@ -25,12 +25,14 @@ from tr2m_plugin.inference.steady import DELAY, SteadyScale
 from tr2m_plugin.inference.video_files import write_video
 
 
-def noisy(image: np.ndarray, count: int, fps: float, noise: float) -> Iterator[tuple[np.ndarray, float]]:
+def noisy(
+    image: np.ndarray, count: int, fps: float, noise: float, exposure: float = 0
+) -> Iterator[tuple[np.ndarray, float]]:
     """Frames of one picture, with their times."""
     rng = np.random.default_rng(0)
     even = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
     for number in range(count):
-        changed = even + rng.normal(0, noise, even.shape)
+        changed = even * (1 + rng.normal(0, exposure)) + rng.normal(0, noise, even.shape)
         yield np.clip(np.round(changed), 0, 255).astype(np.uint8), number / fps
 
 
@@ -43,6 +45,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--fps", type=float, default=30)
     parser.add_argument("--noise", type=float, default=8, help="standard deviation, of 255 (default: 8)")
+    parser.add_argument(
+        "--exposure", type=float, default=0.04, help="its deviation from frame to frame (default: 0.04)"
+    )
     parser.add_argument("--delay", type=float, default=DELAY)
     args = parser.parse_args()
     logging.getLogger("libav").setLevel(logging.ERROR)
@@ -51,7 +56,7 @@ def main() -> None:
     medians: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "still.mp4"
-        write_video(path, noisy(image, args.frames, args.fps, args.noise), args.fps)
+        write_video(path, noisy(image, args.frames, args.fps, args.noise, args.exposure), args.fps)
         frames = list(Clip(path).frames())
     stream = inferencer.stream((frame.image for frame in frames), args.text)
     for frame, found in zip(frames, stream, strict=True):

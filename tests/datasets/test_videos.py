@@ -11,7 +11,7 @@ from tr2m_plugin.errors import InputError, MissingExtraError
 
 def drain(frames, found):
     for frame in frames:
-        found.append(frame)  # noqa: PERF402 (what came before an error counts)
+        found.append(frame)
 
 
 @pytest.mark.parametrize(

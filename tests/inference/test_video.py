@@ -79,7 +79,7 @@ def test_sentences_may_change_but_not_the_unit(predict, tmp_path):
         assert file.attrs["unit"] == "m"
     assert [text == TEXT for text in texts] == [True] * 3 + [False] * 3
     with h5py.File(predict(path).depth) as file:
-        np.testing.assert_array_equal(depth[:3], file["depth"][:3])
+        np.testing.assert_allclose(depth[:3], file["depth"][:3], rtol=2e-3)
         assert not np.allclose(depth[3:], file["depth"][3:], rtol=0.01)
 
 

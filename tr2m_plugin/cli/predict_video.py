@@ -115,7 +115,7 @@ def _describing(args: argparse.Namespace, name: str) -> Callable[[Any], str]:
         nonlocal said, due
         if frame.seconds < due:
             return said
-        due = every if not said else due + every
+        due = frame.seconds + every
         try:
             said = describe(f"{name} at {frame.seconds:.1f} s", frame.image)
         except InputError as error:
