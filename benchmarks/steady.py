@@ -2,8 +2,8 @@
 
     python -m benchmarks.steady --picture kitchen.jpg --text "A small kitchen."
 
-A clip is made of one picture, by default of the miniature world: each frame with sensor noise and exposure
-of its own, encoded as H.264 and decoded again. Its median depth should be the same in every frame. Flicker is the mean of
+A clip is made of one picture, by default of the miniature world: each frame with sensor noise and exposure of its own,
+encoded as H.264 and decoded again. Its median depth should be the same in every frame. Flicker is the mean of
 |log(median of a frame / median of the frame before)|, and wander the standard deviation of the log median.
 """
 
