@@ -54,6 +54,8 @@ benchmark: venv ## the claims of speed, each against its alternative
 	python -m benchmarks.render
 	python -m benchmarks.describe
 	python -m benchmarks.captioner
+	python -m benchmarks.stream
+	python -m benchmarks.steady
 	python -m benchmarks.evaluate
 
 pretrain: venv ## the small frozen networks that come with the package, again; over two hours on two cores

@@ -199,7 +199,7 @@ def test_of_several_frames_the_first_is_taken_and_it_is_said(tmp_path, caplog):
 def test_what_is_not_read_comes_with_a_hint(tmp_path):
     for name, content, hint in (
         ("a.dng", b"II*\0", "convert it to JPEG"),
-        ("a.mp4", b"\0\0\0\x18ftypisom", "a video: extract its frames"),
+        ("a.mp4", b"\0\0\0\x18ftypisom", "a video: predict it by itself"),
         ("a.jpg", b"\0\0\0\x18ftypisom", "is it damaged, or a video"),
         ("a.heic", b"\0\0\0\x18ftypheic", "is it damaged, or a video"),
         ("b.jpg", b"", "it is empty"),

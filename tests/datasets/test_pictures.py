@@ -99,7 +99,7 @@ LEFT_OUT = {
     "f.jxl": (b"", ".jxl (convert it to JPEG)"),
     "LICENSE": (b"Do as you please.", "of other kinds"),
     "f.CR2": (b"", ".cr2 (convert it to JPEG)"),
-    "f.mp4": (b"", ".mp4 (a video: extract its frames)"),
+    "f.mp4": (b"", ".mp4 (a video: predict it by itself)"),
 }
 """What is left out, with the reason."""
 
@@ -164,7 +164,9 @@ def test_names_can_be_printed_and_written(nasty):
 def test_a_folder_without_pictures_says_what_it_holds(tmp_path):
     (tmp_path / "a.mp4").touch()
     (tmp_path / "b.mp4").touch()
-    with pytest.raises(InputError, match=r"holds no picture \(.*\); left out: 2 .mp4 \(a video: extract its frames\)$"):
+    with pytest.raises(
+        InputError, match=r"holds no picture \(.*\); left out: 2 .mp4 \(a video: predict it by itself\)$"
+    ):
         list_pictures(tmp_path)
 
 

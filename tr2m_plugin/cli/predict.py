@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tr2m_plugin.cli.predict_options import (
     cloud_of,
     confidence_of,
 )
+from tr2m_plugin.cli.predict_video import add_videos, find_videos, predict_videos
 from tr2m_plugin.cli.sentences import add_sentences, find_sentences
 from tr2m_plugin.errors import InputError
 
@@ -28,12 +30,13 @@ def add(commands: Any) -> None:
     """Declares the command."""
     predict = commands.add_parser(
         "predict",
-        help="metric depth of pictures",
+        help="metric depth of pictures and videos",
         description="Predicts metric depth of pictures or folders of pictures and writes, for each, depth as .npy and "
-        "16-bit PNG with its scale, a coloured picture with a bar and, with a camera, a point cloud or a mesh.",
+        "16-bit PNG with its scale, a coloured picture with a bar and, with a camera, a point cloud or a mesh. Of a "
+        "video it writes depth of all frames as .h5 and a coloured video.",
     )
     option = predict.add_argument
-    option("pictures", nargs="+", help="pictures or folders of pictures")
+    option("pictures", nargs="+", help="pictures or folders of pictures, or videos")
     add_sentences(predict)
     option("--out", type=Path, default=Path("predictions"), help="folder to write (default: predictions)")
     option(
@@ -50,15 +53,17 @@ def add(commands: Any) -> None:
     add_camera(predict.add_argument_group("the camera and its points"))
     add_anchors(predict.add_argument_group("depth that is known, to which predictions are brought"))
     add_confidence(predict)
+    add_videos(predict.add_argument_group("videos"))
     predict.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     from tr2m_plugin.datasets.pictures import name_pictures
     from tr2m_plugin.inference.camera import Cameras
-    from tr2m_plugin.inference.inferencer import TR2MInferencer
     from tr2m_plugin.inference.outputs import write_prediction
 
+    if videos := find_videos(args):
+        return predict_videos(args, videos, partial(_inferencer, args))
     cameras, cloud, confidence = Cameras(args.fov, args.intrinsics, args.camera), cloud_of(args), confidence_of(args)
     named = dict(name_pictures(args.pictures, skip=args.out))
     total = len(named)
@@ -70,8 +75,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"tr2m: {error}", file=sys.stderr)
 
     texts = find_sentences(args, named, complain)
-    model = args.model or ("tr2m_mini" if args.weights else _default_model())
-    inferencer = TR2MInferencer(model, args.weights, args.device, show_progress=False, size=args.size)
+    inferencer = _inferencer(args)
     described = [named[name] for name in texts]
     sentences = args.text or list(texts.values())
     predictions = inferencer.predict(
@@ -106,6 +110,13 @@ def _run(args: argparse.Namespace) -> int:
     if errors:
         print(f"tr2m: {len(errors)} of {total} pictures failed", file=sys.stderr)
     return 2 if errors else 0
+
+
+def _inferencer(args: argparse.Namespace) -> Any:
+    from tr2m_plugin.inference.inferencer import TR2MInferencer
+
+    model = args.model or ("tr2m_mini" if args.weights else _default_model())
+    return TR2MInferencer(model, args.weights, args.device, show_progress=False, size=args.size)
 
 
 def _default_model() -> str:

@@ -47,7 +47,7 @@ BIT_DEPTHS = (8, 10, 12, 14, 16)
 
 HINTS = {
     "convert it to JPEG": (".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
-    "a video: extract its frames": (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"),
+    "a video: predict it by itself": (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"),
 }
 """What to do with files that are not read, by their extensions."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ Fail = Callable[[str, Exception], None]
 """Is told of a picture, by name or file, and of its error."""
 
 
-def make_batches(pictures: Sequence[tuple[str, Any]], text: Any, batch_size: int, fail: Fail) -> Iterator[list[Ready]]:
+def make_batches(pictures: Iterable[tuple[str, Any]], text: Any, batch_size: int, fail: Fail) -> Iterator[list[Ready]]:
     """Pictures with their sentences, read a batch at a time.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from tr2m_plugin.inference.confidence import Confidence
 from tr2m_plugin.inference.model_folder import open_model
 from tr2m_plugin.inference.outputs import CLOUD, Prediction, write_prediction
 from tr2m_plugin.inference.released import find_model
+from tr2m_plugin.inference.stream import stream_frames
 from tr2m_plugin.registry import INFERENCERS, MODELS, scoped
 from tr2m_plugin.structures import DepthDataSample
 from tr2m_plugin.tensors import resize_prediction, stretch_image
@@ -206,6 +207,10 @@ class TR2MInferencer:
                         continue
                     yield brought
                     bar.update()
+
+    def stream(self, frames: Iterable[np.ndarray], text: str, **options: Any) -> Generator[Prediction, None, None]:
+        """Predictions of frames as they come from a camera; see `stream_frames`, which also takes the options."""
+        return stream_frames(self._predict, frames, text, **options)
 
     def _predict(
         self, batch: list[Ready], unit: str | None, fail: Fail, confidence: Confidence | None
