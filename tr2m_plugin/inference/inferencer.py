@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ class TR2MInferencer:
 
         with tqdm(total=len(pictures), unit="picture", desc="depth", disable=hidden) as bar:
             for batch in make_batches(pictures, text, batch_size, fail):
-                for found in self._predict(batch, unit, fail, spreads):
+                for found in _predict(self, batch, unit, fail, spreads):
                     try:
                         brought = held.apply(replace(found, source=sources.get(found.name)), known)
                     except Exception as error:  # as of a file of anchors that cannot be decoded
@@ -210,27 +210,7 @@ class TR2MInferencer:
 
     def stream(self, frames: Iterable[np.ndarray], text: str, **options: Any) -> Generator[Prediction, None, None]:
         """Predictions of frames as they come from a camera; see `stream_frames`, which also takes the options."""
-        return stream_frames(self._predict, frames, text, **options)
-
-    def _predict(
-        self, batch: list[Ready], unit: str | None, fail: Fail, confidence: Confidence | None
-    ) -> Iterator[Prediction]:
-        names, images, texts = zip(*batch, strict=True)
-        try:
-            ready = self.preprocess(images, texts)
-            samples = self.forward(ready)
-            spreads = confidence.measure(self, batch, ready, samples) if confidence else [None] * len(batch)
-        except Exception as error:  # of one of them, or all are too much for the memory
-            if len(batch) == 1:
-                fail(names[0], error)
-                return
-            for one in batch:
-                yield from self._predict([one], unit, fail, confidence)
-            return
-        for name, image, sample, spread in zip(names, images, samples, spreads, strict=True):
-            own, why = find_unit(sample.text, self.spec.units)
-            made = _prediction(name, image, sample, own, why)
-            yield _in_unit(replace(made, model=self.name, weights=self.weights, confidence=spread), unit)
+        return stream_frames(partial(_predict, self), frames, text, **options)
 
     def preprocess(
         self,
@@ -265,6 +245,33 @@ class TR2MInferencer:
     def forward(self, inputs: dict[str, Any]) -> list[DepthDataSample]:
         """Samples with predicted maps for a batch from `preprocess`."""
         return self.model.test_step(inputs)
+
+
+def _predict(
+    inferencer: TR2MInferencer,
+    batch: list[Ready],
+    unit: str | None,
+    fail: Fail,
+    confidence: Confidence | None = None,
+) -> Iterator[Prediction]:
+    """Predictions of a batch, one by one where it cannot be predicted as a whole."""
+    names, images, texts = zip(*batch, strict=True)
+    try:
+        ready = inferencer.preprocess(images, texts)
+        samples = inferencer.forward(ready)
+        spreads = confidence.measure(inferencer, batch, ready, samples) if confidence else [None] * len(batch)
+    except Exception as error:  # of one of them, or all are too much for the memory
+        if len(batch) == 1:
+            fail(names[0], error)
+            return
+        for one in batch:
+            yield from _predict(inferencer, [one], unit, fail, confidence)
+        return
+    for name, image, sample, spread in zip(names, images, samples, spreads, strict=True):
+        own, why = find_unit(sample.text, inferencer.spec.units)
+        made = _prediction(name, image, sample, own, why)
+        found = replace(made, model=inferencer.name, weights=inferencer.weights, confidence=spread)
+        yield _in_unit(found, unit)
 
 
 def _prediction(name: str, image: np.ndarray, sample: DepthDataSample, unit: str, why: str) -> Prediction:
