@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"tr2m: {error}", file=sys.stderr)
 
     texts = find_sentences(args, named, complain)
-    model = args.model or ("tr2m_mini" if args.weights else _default_model())
+    model = args.model or ("tr2m_mini" if args.weights else default_model())
     inferencer = TR2MInferencer(model, args.weights, args.device, show_progress=False, size=args.size)
     described = [named[name] for name in texts]
     sentences = args.text or list(texts.values())
@@ -99,7 +99,8 @@ def _run(args: argparse.Namespace) -> int:
     return 2 if errors else 0
 
 
-def _default_model() -> str:
+def default_model() -> str:
+    """The model that is taken where none is asked for."""
     from tr2m_plugin.inference.released import AUTHORS, PACKAGED, is_installed
 
     if is_installed(AUTHORS):
