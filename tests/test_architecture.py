@@ -19,7 +19,8 @@ ALLOWED = {
     "inference": {"datasets", "evaluation", "models", "visualization", "weights"},
     "benchmark": {"contrast", "datasets", "description", "evaluation", "hooks", "inference", "models", "visualization"},
     "tools": set(),
-    "cli": {"benchmark", "datasets", "description", "inference", "tools", "visualization"},
+    "page": {"datasets", "description", "inference", "visualization"},
+    "cli": {"benchmark", "datasets", "description", "inference", "page", "tools", "visualization"},
     "pipelines": {
         *("benchmark", "datasets", "description", "evaluation", "inference"),
         *("models", "tools", "visualization", "weights"),

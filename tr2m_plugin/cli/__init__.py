@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from tr2m_plugin.cli import convert, data, describe, download, evaluate, features, predict
+from tr2m_plugin.cli import convert, data, describe, download, evaluate, features, predict, serve
 from tr2m_plugin.errors import TR2MError
 from tr2m_plugin.version import __version__
 
@@ -17,7 +17,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tr2m", description="Metric depth from a picture and a sentence.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (predict, download, convert, features, describe, evaluate, data):
+    for command in (predict, serve, download, convert, features, describe, evaluate, data):
         command.add(commands)
     return parser
 

@@ -115,11 +115,12 @@ def _run(args: argparse.Namespace) -> int:
 def _inferencer(args: argparse.Namespace) -> Any:
     from tr2m_plugin.inference.inferencer import TR2MInferencer
 
-    model = args.model or ("tr2m_mini" if args.weights else _default_model())
+    model = args.model or ("tr2m_mini" if args.weights else default_model())
     return TR2MInferencer(model, args.weights, args.device, show_progress=False, size=args.size)
 
 
-def _default_model() -> str:
+def default_model() -> str:
+    """The model that is taken where none is asked for."""
     from tr2m_plugin.inference.released import AUTHORS, PACKAGED, is_installed
 
     if is_installed(AUTHORS):
