@@ -7,6 +7,8 @@ env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv
 log_processor = dict(type="mmengine.LogProcessor", window_size=20, by_epoch=False)
 log_level = "INFO"
 visualizer = dict(type="mmengine.Visualizer", vis_backends=[dict(type="mmengine.LocalVisBackend")])
+# With `pip install dvclive`, curves and a DVC experiment of every training too (docs/experiments.md):
+# visualizer["vis_backends"].append(dict(type="mmengine.DVCLiveVisBackend", save_dir="dvclive"))
 
 default_hooks = dict(
     timer=dict(type="mmengine.IterTimerHook"),
