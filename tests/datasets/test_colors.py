@@ -11,6 +11,7 @@ from tr2m_plugin.datasets.arrays import read_image
 from tr2m_plugin.datasets.colors import over_white, to_rgb, to_srgb
 from tr2m_plugin.warn import warn_once
 
+pytest.importorskip("pillow_heif").register_heif_opener()
 PHOTO = cv2.resize(np.random.default_rng(0).integers(0, 255, (6, 8, 3)).astype(np.uint8), (64, 48))
 STANDARD = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

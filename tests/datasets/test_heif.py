@@ -142,8 +142,11 @@ KINDS = [*((mode, kind) for mode in MODES for kind in (None, "zstd", "lzma")), (
 @pytest.mark.parametrize(("mode", "compression"), KINDS)
 def test_tiff_of_every_kind_is_read_as_pillow_does(tmp_path, mode, compression):
     Image.fromarray(PHOTO).convert(mode).save(tmp_path / "a.tif", compression=compression)
-    with Image.open(tmp_path / "a.tif") as opened:
-        expected = np.array(opened.convert("RGB")).astype(int)
+    try:
+        with Image.open(tmp_path / "a.tif") as opened:
+            expected = np.array(opened.convert("RGB")).astype(int)
+    except OSError:
+        pytest.skip("this Pillow does not read what it wrote")
     assert np.abs(read_image(str(tmp_path / "a.tif")) - expected).max() <= 1
 
 

@@ -17,7 +17,7 @@ from tr2m_plugin.benchmark.datasets import index_dataset
 from tr2m_plugin.datasets.parquet import write_rows
 from tr2m_plugin.datasets.readers import load_depth, load_picture
 from tr2m_plugin.evaluation import measure, protocol_of
-from tr2m_plugin.registry import MODELS
+from tr2m_plugin.registry import MODELS, scoped
 from tr2m_plugin.rows import IndexRow
 from tr2m_plugin.structures import DepthDataSample
 from tr2m_plugin.tools.train import load_config
@@ -61,7 +61,7 @@ def test_mim_test_measures_newcrfs_on_nyu_and_zero_shot_on_ibims(repository, tmp
     rows = [row for entry in entries for row in index_dataset(entry)]
     write_rows(tmp_path / "index.parquet", IndexRow, rows)
     torch.manual_seed(0)
-    model = MODELS.build(load_config(str(repository / NEWCRFS), SMALL).model).eval()
+    model = MODELS.build(scoped(load_config(str(repository / NEWCRFS), SMALL).model)).eval()
     torch.save({"state_dict": model.state_dict()}, tmp_path / "weights.pth")
     command = ["test", "tr2m_plugin", repository / NEWCRFS, "--checkpoint", tmp_path / "weights.pth"]
     command += ["--work-dir", tmp_path / "w", "--cfg-options", *(f"{name}={value}" for name, value in SMALL.items())]
